@@ -1,0 +1,113 @@
+"""Desired state (what a user asked for) and observed state (what an engine saw) of one service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from howdah.domain.catalog import Size
+from howdah.domain.ids import ServiceId
+from howdah.domain.states import HaType, PostgresVersion, ServiceState
+from howdah.domain.tags import Tag
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """Everything a user can ask for. Commands are counters, so that none has to be remembered by an engine.
+
+    hostnames: the names that reach the service, the current one first; the certificate is valid for all of them.
+    certificate: PEM, the leaf first, then its issuer.
+    restart: how often a restart was asked for. password_version: which password is wanted, counted from 1.
+    """
+
+    id: ServiceId
+    postgres_version: PostgresVersion
+    size: Size
+    ha_type: HaType
+    hostnames: tuple[str, ...]
+    certificate: str
+    restart: int = 0
+    password_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSecrets:
+    """What an engine needs to know and nobody may read: the SCRAM verifier of ``postgres`` and the TLS key (PEM)."""
+
+    password_verifier: str = field(repr=False)
+    certificate_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the router reaches a server: an address of this machine and a TCP port."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """What one pass of an engine saw and did.
+
+    ready: a client can connect, with everything that ``spec`` asked for in effect.
+    primary: where the primary listens or will listen; None until the engine has chosen.
+    reason: why it is not ready, in words for the user; None when nothing is wrong.
+    restart, password_version, certificate: which of the spec's values are in effect now (certificate: PEM).
+    settled: nothing is left to do for this spec until something changes.
+    retry_after: seconds after which another pass makes sense (back-off); None: at once unless settled.
+    """
+
+    ready: bool
+    settled: bool
+    primary: Endpoint | None = None
+    reason: str | None = None
+    restart: int | None = None
+    password_version: int | None = None
+    certificate: str | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewService:
+    """What a client asks for when it creates a service; not yet checked against the catalog."""
+
+    name: str
+    provider: str
+    region: str
+    size: str
+    storage_gib: int | None = None
+    postgres_version: PostgresVersion = PostgresVersion.V17
+    ha_type: HaType = HaType.NONE
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """What a client asks to change; None means unchanged."""
+
+    name: str | None = None
+    tags: tuple[Tag, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as its organization sees it."""
+
+    id: ServiceId
+    organization: UUID
+    name: str
+    provider: str
+    region: str
+    size: Size
+    storage_gib: int
+    postgres_version: PostgresVersion
+    ha_type: HaType
+    tags: tuple[Tag, ...]
+    hostname: str
+    is_primary: bool
+    state: ServiceState
+    state_reason: str | None
+    created_at: datetime
+    password: str = field(repr=False)

@@ -1,0 +1,54 @@
+"""Tags of a service: keys and optional values with upstream's character rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from howdah.domain.errors import BadRequest
+
+MAX_TAGS = 50
+MAX_KEY = 128
+MAX_VALUE = 256
+RESERVED_PREFIX = "chc_"
+OWN_PREFIX = "howdah_"
+_ALLOWED = re.compile(r"[a-zA-Z0-9._-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    key: str
+    value: str | None = None
+
+
+def check_tags(tags: Sequence[Tag]) -> tuple[Tag, ...]:
+    """The tags as given. Raises BadRequest naming the first rule that one of them breaks."""
+    if len(tags) > MAX_TAGS:
+        raise BadRequest(f"tags has {len(tags)} entries; at most {MAX_TAGS} are allowed")
+    seen: set[str] = set()
+    for index, tag in enumerate(tags):
+        _check_key(f"tags[{index}].key", tag.key)
+        if tag.value is not None:
+            _check_characters(f"tags[{index}].value", tag.value, MAX_VALUE)
+        if tag.key in seen:
+            raise BadRequest(f"tags[{index}].key '{tag.key}' occurs twice; keys must be unique")
+        seen.add(tag.key)
+    return tuple(tags)
+
+
+def _check_key(field: str, key: str) -> None:
+    if not key:
+        raise BadRequest(f"{field} is empty; it must have 1 to {MAX_KEY} characters")
+    _check_characters(field, key, MAX_KEY)
+    if key.lower().startswith(RESERVED_PREFIX):
+        raise BadRequest(f"{field} '{key}' begins with '{RESERVED_PREFIX}', which is reserved")
+    if key.lower().startswith(OWN_PREFIX):
+        raise BadRequest(f"{field} '{key}' begins with '{OWN_PREFIX}' but is none of Howdah's documented tags")
+
+
+def _check_characters(field: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise BadRequest(f"{field} has {len(text)} characters; at most {most} are allowed")
+    if not _ALLOWED.fullmatch(text):
+        raise BadRequest(f"{field} {text!r} may only have letters, digits, dots, underscores and hyphens (a-z A-Z 0-9 . _ -)")

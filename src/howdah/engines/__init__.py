@@ -1,0 +1,1 @@
+"""Engines make services exist: ``local`` on this machine."""

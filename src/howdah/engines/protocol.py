@@ -1,0 +1,42 @@
+"""What an engine must do. Services are the unit; an engine decides how many instances they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import Enum
+from typing import Protocol
+
+from howdah.domain.ids import ServiceId
+from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
+
+
+class Removal(Enum):
+    """How far the removal of a service is."""
+
+    REMOVED = "removed"
+    STILL_THERE = "still there"
+
+
+class Engine(Protocol):
+    """Makes services exist. All calls are idempotent; ``reconcile`` and ``remove`` are never run twice at the same
+    time for one service, and are cancellation-safe."""
+
+    async def start(self) -> None:
+        """Prepare and take over what already runs. Raises SetupError when this machine lacks something."""
+        ...
+
+    async def close(self) -> None:
+        """Stop watching. Servers go on running."""
+        ...
+
+    async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
+        """One pass: observe, plan, perform at most one action, say what is."""
+        ...
+
+    def changes(self) -> AsyncIterator[ServiceId]:
+        """Services to which something happened outside ``reconcile``: look at them again."""
+        ...
+
+    async def remove(self, service: ServiceId) -> Removal:
+        """One pass toward nothing being left of the service."""
+        ...
