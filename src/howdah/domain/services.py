@@ -85,10 +85,17 @@ class NewService:
 
 @dataclass(frozen=True, slots=True)
 class ServiceChange:
-    """What a client asks to change; None means unchanged."""
+    """What a client asks to change; None means unchanged. Only ``name`` and ``tags`` can become something new; the
+    rest is accepted when it equals the present value."""
 
     name: str | None = None
     tags: tuple[Tag, ...] | None = None
+    size: str | None = None
+    ha_type: HaType | None = None
+    provider: str | None = None
+    region: str | None = None
+    storage_gib: int | None = None
+    postgres_version: PostgresVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)

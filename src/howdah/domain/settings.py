@@ -1,0 +1,49 @@
+"""The server's configuration: every key, its default and its meaning. Where it is read from: ``cli/config.py``.
+
+Each field's metadata says what it means; docs/configuration.md is generated from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from howdah.domain.organizations import ApiVersion
+
+
+def _key(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    host: str = _key("127.0.0.1", "Address on which the API listens; loopback only until the API speaks TLS")
+    port: int = _key(8686, "Port of the API; 0 takes any free one")
+    default_version: ApiVersion = _key(ApiVersion.PREVIEW, "API version of requests that choose none: preview or beta")
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    addresses: tuple[str, ...] = _key(("127.0.0.1", "::1"), "Addresses on which the router accepts Postgres clients")
+    port: int = _key(5432, "Port of the router; when it is taken the next free one is used and said")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSettings:
+    ports: str = _key("20000-29999", "Loopback ports for instances, outside the ephemeral range")
+    uids: str = _key("270000-279999", "OS users for instances, one each, when started as root")
+    pool: int = _key(4, "Ready data directories kept per version, so that a create does not wait for a copy")
+    binaries: Path | None = _key(None, "Where Postgres' programs are unpacked; default <state>/postgres")
+    templates: Path | None = _key(None, "Where initialised data directories are kept; default <state>/templates")
+    profile: str = _key("shared", "Memory of instances: shared (small buffers); dedicated comes later")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    state: Path
+    domain: str = _key("localhost", "Domain below which services get their hostnames")
+    rename_grace_hours: float = _key(24.0, "How long the old hostname of a renamed service keeps working")
+    api: ApiSettings = field(default_factory=ApiSettings)
+    router: RouterSettings = field(default_factory=RouterSettings)
+    postgres: PostgresSettings = field(default_factory=PostgresSettings)
