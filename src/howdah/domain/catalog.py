@@ -75,8 +75,7 @@ class Catalog:
     def check_region(self, provider: str, region: str) -> str:
         if region not in self.regions[provider]:
             raise BadRequest(
-                f"region {region!r} is not offered by {provider};"
-                f" {_nearest(region, self.regions[provider])}; {_ALL}"
+                f"region {region!r} is not offered by {provider}; {_nearest(region, self.regions[provider])}; {_ALL}"
             )
         return region
 

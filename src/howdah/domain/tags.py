@@ -51,4 +51,6 @@ def _check_characters(field: str, text: str, most: int) -> None:
     if len(text) > most:
         raise BadRequest(f"{field} has {len(text)} characters; at most {most} are allowed")
     if not _ALLOWED.fullmatch(text):
-        raise BadRequest(f"{field} {text!r} may only have letters, digits, dots, underscores and hyphens (a-z A-Z 0-9 . _ -)")
+        raise BadRequest(
+            f"{field} {text!r} may only have letters, digits, dots, underscores and hyphens (a-z A-Z 0-9 . _ -)"
+        )
