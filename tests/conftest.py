@@ -1,0 +1,3 @@
+"""Fixtures by topic, see fixtures/."""
+
+pytest_plugins = ["fixtures.server", "fixtures.psql"]
