@@ -1,0 +1,102 @@
+"""``python -m howdah.router``: see docs/router.md."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from howdah import __version__
+from howdah.domain.errors import SetupError
+from howdah.router.listen import listen
+from howdah.router.live import LiveConnections
+from howdah.router.log import Log
+from howdah.router.loop import Router
+from howdah.router.session import Context, Limits
+from howdah.router.table import RouteTable
+
+SPARE_FILES = 160
+"""File descriptors that are not for connections: listeners, the table, cancels, refusals."""
+
+
+def main() -> int:
+    arguments = _arguments()
+    log = Log()
+    wake = _wake_on_stop()
+    connections = _connection_limit(arguments.max_connections)
+    try:
+        listeners = listen(arguments.address, arguments.port, arguments.port_search, log)
+    except SetupError as error:
+        log.error("cannot_start", error=error.sentence)
+        return 1
+    port: int = listeners[0].getsockname()[1]
+    table = RouteTable(arguments.routes, log)
+    table.refresh()
+    _write_status(arguments.status_file, port)
+    log.info("listening", port=port, addresses=[sock.getsockname()[0] for sock in listeners], connections=connections)
+    limits = Limits(arguments.handshake_seconds, arguments.hold_seconds, connections)
+    gc.freeze()
+    Router(listeners, Context(table, LiveConnections(), limits, log)).run(wake)
+    log.info("stopped")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m howdah.router", description="Routes Postgres clients by TLS server name."
+    )
+    parser.add_argument("--routes", type=Path, required=True, help="the route table, watched for changes")
+    parser.add_argument("--address", action="append", required=True, help="IP address to listen on; may be repeated")
+    parser.add_argument("--port", type=int, required=True, help="0 takes any free one")
+    parser.add_argument("--port-search", type=int, default=100, help="how many ports above a taken one are tried")
+    parser.add_argument("--status-file", type=Path, required=True, help="written when the router listens")
+    parser.add_argument("--handshake-seconds", type=float, default=60.0, help="for a client to say where it goes")
+    parser.add_argument("--hold-seconds", type=float, default=60.0, help="for a server to become reachable")
+    parser.add_argument("--max-connections", type=int, help="default: as many as file descriptors allow")
+    return parser.parse_args()
+
+
+def _wake_on_stop() -> socket.socket:
+    """A socket that becomes readable on SIGTERM and SIGINT. SIGHUP does nothing: the router outlives terminals."""
+    wake, waker = socket.socketpair()
+    waker.setblocking(False)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        waker.send(b"\0")
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return wake
+
+
+def _connection_limit(wanted: int | None) -> int:
+    """Raises the limit of open files as far as it goes; a connection takes two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    possible = max(1, (hard - SPARE_FILES) // 2)
+    return possible if wanted is None else min(wanted, possible)
+
+
+def _write_status(path: Path, port: int) -> None:
+    status = {
+        "pid": os.getpid(),
+        "port": port,
+        "version": __version__,
+        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(status))
+    fresh.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The loop: accepts clients, runs their sessions, hands routed ones to ``splice``, watches time and the route table."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from select import EPOLLIN
+
+from howdah.router.live import client_address
+from howdah.router.poller import Poller
+from howdah.router.session import Context, Routed, Session, refuse_overload, session
+from howdah.router.splice import Pair
+from howdah.router.waits import Wait, Woken
+
+TABLE_SECONDS = 0.01
+"""How often the route table is looked at while somebody waits for it."""
+SESSION_SECONDS = 0.1
+"""How exact the time limits of sessions are."""
+IDLE_SECONDS = 0.5
+ACCEPTS = 16
+"""New clients taken per round, so that the connected ones are served in between."""
+PAUSE_SECONDS = 0.1
+"""How long nobody is accepted when file descriptors have run out."""
+REFUSALS = 64
+"""Clients beyond the limit that are told so; more are closed without a word."""
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """A session and what it waits for at present."""
+
+    client: socket.socket
+    address: str
+    steps: Session
+    wait: Wait | None = None
+    watched: int = -1
+
+
+class Router:
+    def __init__(self, listeners: Sequence[socket.socket], context: Context) -> None:
+        self._listeners = listeners
+        self._context = context
+        self._poller = Poller()
+        self._sessions: set[_Running] = set()
+        self._next_round = 0.0
+        self._accept_again = 0.0
+        self._generation = 0
+        self._running = True
+
+    def run(self, wake: socket.socket) -> None:
+        """Until ``wake`` becomes readable."""
+        self._poller.watch(wake.fileno(), EPOLLIN, self._stop)
+        self._listen()
+        while self._running:
+            now = time.monotonic()
+            if now >= self._next_round:
+                self._next_round = now + self._round(now)
+            self._poller.wait(max(0.0, self._next_round - now))
+        self._close()
+
+    def _stop(self, _events: int) -> None:
+        self._running = False
+
+    def _listen(self) -> None:
+        for listener in self._listeners:
+            self._poller.watch(listener.fileno(), EPOLLIN, partial(self._accept, listener))
+
+    def _close(self) -> None:
+        for listener in self._listeners:
+            self._poller.forget(listener.fileno())
+            listener.close()
+        for running in tuple(self._sessions):
+            running.steps.close()
+            running.client.close()
+        for pair in self._context.live:
+            pair.close()
+        self._poller.close()
+
+    def _round(self, now: float) -> float:
+        """What is due by time. Returns the seconds until the next round."""
+        self._context.table.refresh()
+        changed = self._context.table.generation != self._generation
+        if changed:
+            self._generation = self._context.table.generation
+            if closed := self._context.live.close_misrouted(self._context.table.of_service):
+                self._context.log.info("closed_misrouted", connections=closed)
+        for running in tuple(self._sessions):
+            if (wait := running.wait) is None:
+                continue
+            if now >= wait.until:
+                self._step(running, Woken.TIME)
+            elif changed and wait.table:
+                self._step(running, Woken.TABLE)
+        if self._accept_again and now >= self._accept_again:
+            self._accept_again = 0.0
+            self._listen()
+        if any(running.wait is not None and running.wait.table for running in self._sessions):
+            return TABLE_SECONDS
+        return SESSION_SECONDS if self._sessions or self._accept_again else IDLE_SECONDS
+
+    def _accept(self, listener: socket.socket, _events: int) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                client, peer = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._pause(error)
+                    return
+                continue  # a client that has gone already: accept(2) reports its error here
+            client.setblocking(False)
+            self._begin(client, client_address(peer[0]))
+
+    def _pause(self, error: OSError) -> None:
+        self._context.log.error("cannot_accept", error=str(error), pause=PAUSE_SECONDS)
+        for listener in self._listeners:
+            self._poller.forget(listener.fileno())
+        self._accept_again = time.monotonic() + PAUSE_SECONDS
+        self._round_within(PAUSE_SECONDS)
+
+    def _begin(self, client: socket.socket, address: str) -> None:
+        taken, limit = len(self._sessions) + len(self._context.live), self._context.limits.connections
+        if taken < limit:
+            steps = session(client, address, self._context)
+        elif taken < limit + REFUSALS:
+            self._context.log.error("too_many_connections", limit=limit)
+            steps = refuse_overload(client)
+        else:
+            client.close()
+            return
+        running = _Running(client, address, steps)
+        self._sessions.add(running)
+        self._step(running, None)
+
+    def _step(self, running: _Running, woken: Woken | None) -> None:
+        """Lets a session go on until it waits again or ends."""
+        if running.watched >= 0:
+            self._poller.forget(running.watched)  # before the session can close that socket
+            running.watched, running.wait = -1, None
+        try:
+            wait = next(running.steps) if woken is None else running.steps.send(woken)
+        except StopIteration as end:
+            self._end(running, end.value)
+        except OSError as error:
+            self._context.log.info("session_ended", client=running.address, error=str(error))
+            self._end(running, None)
+        else:
+            running.wait, running.watched = wait, wait.socket.fileno()
+            self._poller.watch(running.watched, wait.events, partial(self._wake, running))
+            self._round_within(TABLE_SECONDS if wait.table else SESSION_SECONDS)
+
+    def _wake(self, running: _Running, _events: int) -> None:
+        self._step(running, Woken.EVENT)
+
+    def _end(self, running: _Running, routed: Routed | None) -> None:
+        self._sessions.discard(running)
+        if routed is None:
+            running.client.close()
+            return
+        live = self._context.live
+        pair = Pair(
+            running.client,
+            routed.server,
+            address=running.address,
+            route=routed.route,
+            poller=self._poller,
+            ended=live.remove,
+        )
+        live.add(pair)
+        pair.start()
+
+    def _round_within(self, seconds: float) -> None:
+        self._next_round = min(self._next_round, time.monotonic() + seconds)

@@ -1,0 +1,168 @@
+"""One client's connection from accept to the first spliced byte, read top to bottom."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from howdah.domain.routes import Route, RouteState
+from howdah.router.greeting import Cancel, Hello, Refused, greeting
+from howdah.router.live import Address, LiveConnections
+from howdah.router.log import Log
+from howdah.router.startup import SSL_REQUEST, Alert, fatal, fatal_alert
+from howdah.router.table import RouteTable
+from howdah.router.waits import CHUNK, Ended, Wait, Waiting, Woken, connect, linger, receive, send
+
+RETRY_SECONDS = 0.02
+LINGER_SECONDS = 2.0
+CANCEL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``handshake``: seconds until a client has said where it wants to go; ``hold``: seconds from there until it is
+    connected; ``connections``: clients at a time."""
+
+    handshake: float
+    hold: float
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    table: RouteTable
+    live: LiveConnections
+    limits: Limits
+    log: Log
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The server has the ClientHello: from here on copy bytes."""
+
+    route: Route
+    server: socket.socket
+
+
+Session = Generator[Wait, Woken, Routed | None]
+
+
+def session(client: socket.socket, address: str, context: Context) -> Session:
+    """What happens on ``client``. Returns None when it has been dealt with; closing it is the caller's part."""
+    outcome = yield from _greet(client, time.monotonic() + context.limits.handshake)
+    match outcome:
+        case Hello():
+            return (yield from _route(client, outcome, context))
+        case Cancel():
+            yield from _cancel(outcome.packet, context.live.servers(address))
+        case Refused():
+            context.log.info("client_refused", client=address, reason=outcome.reason)
+            yield from _answer(client, outcome.answer)
+    return None
+
+
+def refuse_overload(client: socket.socket) -> Session:
+    """Says what Postgres says when there are too many connections."""
+    yield from _answer(client, fatal("53300", "sorry, too many clients already"))
+    return None
+
+
+def _greet(client: socket.socket, until: float) -> Generator[Wait, Woken, Hello | Cancel | Refused]:
+    steps = greeting()
+    reply = next(steps)
+    while True:
+        if reply:
+            yield from send(client, reply, until)
+        received = yield from receive(client, CHUNK, until)
+        try:
+            reply = steps.send(received)
+        except StopIteration as end:
+            return end.value
+
+
+def _answer(client: socket.socket, answer: bytes) -> Waiting:
+    until = time.monotonic() + LINGER_SECONDS
+    if answer:
+        yield from send(client, answer, until)
+        yield from linger(client, until)
+
+
+def _route(client: socket.socket, hello: Hello, context: Context) -> Session:
+    until = time.monotonic() + context.limits.hold
+    problem = "held"
+    while True:
+        context.table.refresh()
+        route = context.table.named(hello.name)
+        if route is None:
+            context.log.info("unknown_name", name=hello.name)
+            yield from _answer(client, fatal_alert(Alert.UNRECOGNIZED_NAME))
+            return None
+        again = until
+        if route.state is RouteState.OPEN:
+            try:
+                return Routed(route, (yield from _dial(route, hello, until)))
+            except OSError as error:
+                problem = str(error)
+                context.log.warning("dial_failed", service=route.service, port=route.port, error=problem)
+            again = min(until, time.monotonic() + RETRY_SECONDS)
+        if time.monotonic() >= until:
+            context.log.error("not_routed", service=route.service, waited=context.limits.hold, error=problem)
+            yield from _answer(client, fatal_alert(Alert.INTERNAL_ERROR))
+            return None
+        woken = yield Wait(client, select.EPOLLRDHUP, again, table=True)
+        if woken is Woken.EVENT and _has_ended(client):
+            raise Ended("the client did not wait")
+
+
+def _dial(route: Route, hello: Hello, until: float) -> Generator[Wait, Woken, socket.socket]:
+    """A connection to the server of ``route`` that has got the ClientHello. Raises OSError."""
+    server = _socket(route.host)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        yield from connect(server, (route.host, route.port), until)
+        if not hello.direct:
+            yield from send(server, SSL_REQUEST, until)
+            answer = yield from receive(server, 1, until)
+            if answer != b"S":
+                raise ConnectionError(f"the server answered {answer!r} to an SSLRequest")
+        yield from send(server, hello.received, until)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _socket(host: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _has_ended(client: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def _cancel(packet: bytes, servers: tuple[Address, ...]) -> Waiting:
+    """Sends a CancelRequest on. Servers that it is not for ignore it. Its client may rely on the signal having been
+    sent when the connection ends, so wait for the servers to end theirs."""
+    until = time.monotonic() + CANCEL_SECONDS
+    asked: list[socket.socket] = []
+    try:
+        for host, port in servers:
+            server = _socket(host)
+            asked.append(server)
+            try:
+                yield from connect(server, (host, port), until)
+                yield from send(server, packet, until)
+            except OSError:
+                continue
+        for server in asked:
+            yield from linger(server, until)
+    finally:
+        for server in asked:
+            server.close()

@@ -1,0 +1,85 @@
+"""A router process of a test's own, with a route table that the test writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from fixtures.server import eventually
+from howdah.domain.routes import Route, RouteState, encode_routes
+from router.tls_postgres import PASSWORD, Postgres
+
+
+def route_to(server: Postgres, *, service: str = "", state: RouteState = RouteState.OPEN) -> Route:
+    return Route(service or f"service-{server.port}", server.names, "127.0.0.1", server.port, state)
+
+
+class RouterProcess:
+    """Start it, write its routes, look at its log and status."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.routes_file = directory / "routes.json"
+        self.status_file = directory / "router.json"
+        self.log_file = directory / "router.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self.routes()
+
+    def routes(self, *routes: Route) -> None:
+        fresh = self.directory / "routes.json.new"
+        fresh.write_bytes(encode_routes(routes))
+        fresh.replace(self.routes_file)
+
+    def start(self, *options: str, addresses: tuple[str, ...] = ("127.0.0.1",), prefix: tuple[str, ...] = ()) -> None:
+        self.status_file.unlink(missing_ok=True)
+        command = [*prefix, sys.executable, "-m", "howdah.router", "--routes", str(self.routes_file)]
+        command += ["--port", str(self.port), "--status-file", str(self.status_file), *options]
+        for address in addresses:
+            command += ["--address", address]
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.port = eventually("the router listens", self._port)
+
+    def _port(self) -> int | None:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log_file.read_text()
+        return self.status()["port"] if self.status_file.exists() else None
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.status_file.read_text())
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+
+    def rss(self) -> int:
+        """Resident memory in bytes."""
+        assert self.process is not None
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGESIZE")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(how)
+        code = self.process.wait(10)
+        self.process = None
+        return code
+
+    def dsn(self, name: str, **options: str) -> str:
+        """libpq's connection string to ``name`` through this router."""
+        given = {
+            "host": name,
+            "hostaddr": "127.0.0.1",
+            "port": str(self.port),
+            "user": "postgres",
+            "password": PASSWORD,
+            "dbname": "postgres",
+            "sslmode": "require",
+            "connect_timeout": "20",
+        } | options
+        return " ".join(f"{key}={value}" for key, value in given.items())
