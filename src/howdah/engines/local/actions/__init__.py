@@ -1,0 +1,1 @@
+"""One module per action: each checks, acts, and may be killed and repeated at any instruction."""

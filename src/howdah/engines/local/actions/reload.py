@@ -1,0 +1,35 @@
+"""New files in effect in a running server, seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import replace
+
+from howdah.domain.errors import Unavailable
+from howdah.domain.instances import Instance
+from howdah.engines.local.handshake import leaf, shown_certificate
+from howdah.engines.local.machine import Machine
+from howdah.engines.local.observed import Running
+from howdah.engines.local.record import read_applied, write_applied
+
+LIMIT = 3.0
+_POLL = 0.01
+
+
+async def reload(machine: Machine, instance: Instance, running: Running, *, certificate: str, digest: str) -> None:
+    """Signal it, and note the new configuration once it shows the new certificate. Raises Unavailable."""
+    handle = machine.watch.handle(instance.id)
+    if handle is None:
+        return
+    machine.launcher.signal(handle, signal.SIGHUP)
+    expected = leaf(certificate)
+    end = time.monotonic() + LIMIT
+    while await asyncio.to_thread(shown_certificate, instance.port) != expected:
+        if time.monotonic() > end:
+            raise Unavailable("the server does not show its new certificate")
+        await asyncio.sleep(_POLL)
+    paths = machine.layout.of(instance)
+    note = replace(read_applied(paths.applied), configuration=digest, process=(running.pid, running.started))
+    await asyncio.to_thread(write_applied, paths.applied, note)

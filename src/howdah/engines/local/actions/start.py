@@ -1,0 +1,53 @@
+"""A server process of its own session, which outlives us."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+
+from howdah.domain.errors import Unavailable
+from howdah.domain.instances import Instance
+from howdah.domain.services import ServiceSpec
+from howdah.engines.local.configuration import command_line
+from howdah.engines.local.layout import InstancePaths, make_run_directory
+from howdah.engines.local.machine import Machine
+
+_SIGNAL_FILES = ("standby.signal", "recovery.signal")
+
+
+async def start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str) -> None:
+    """Raises Unavailable when processes of the previous server do not end; OSError."""
+    async with machine.starts:
+        process = await asyncio.shield(asyncio.to_thread(_start, machine, instance, spec, digest))
+        machine.watch.hold(instance, process.pid, process)
+
+
+def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str) -> subprocess.Popen[bytes]:
+    paths, launcher = machine.layout.of(instance), machine.launcher
+    binaries = machine.binaries[spec.postgres_version]
+    _clear_leftovers(machine, instance, paths)
+    make_run_directory(machine.layout.run)
+    launcher.make_directory(paths.sockets, uid=instance.uid, mode=0o700)
+    launcher.make_directory(paths.log, uid=instance.uid, mode=0o700)
+    # The role comes from what is wanted, never from what lies in a directory that the tenant can write.
+    for name in _SIGNAL_FILES:
+        launcher.remove_entry(paths.data, name)
+    return launcher.start(
+        command_line(spec, instance, paths, binaries, digest=digest),
+        uid=instance.uid,
+        output=paths.startup_log,
+        environment=binaries.environment,
+    )
+
+
+def _clear_leftovers(machine: Machine, instance: Instance, paths: InstancePaths) -> None:
+    """After a postmaster was killed its backends may live on, and its lock files name a pid that may be reused."""
+    launcher = machine.launcher
+    lock = f".s.PGSQL.{instance.port}.lock"
+    if not (paths.data / "postmaster.pid").is_symlink() and not (paths.data / "postmaster.pid").exists():
+        return
+    if not launcher.kill_all(instance.uid, [paths.data]):
+        raise Unavailable("processes of the previous server do not end")
+    launcher.remove_entry(paths.data, "postmaster.pid")
+    if paths.sockets.is_dir():
+        launcher.remove_entry(paths.sockets, lock)

@@ -1,0 +1,153 @@
+"""What a server is told: files that only we write, and settings on its command line that nothing overrides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from howdah.domain.catalog import Size
+from howdah.domain.instances import Instance
+from howdah.domain.services import ServiceSecrets, ServiceSpec
+from howdah.domain.states import PostgresVersion
+from howdah.engines.local.binaries import Binaries
+from howdah.engines.local.layout import InstancePaths
+
+IDENT_MAP = "howdah"
+INSTANCE, RESTART, CONFIGURATION = "howdah.instance", "howdah.restart", "howdah.configuration"
+"""Settings of ours on the command line: by them a running server says what it was started with."""
+
+_SHARED_PROFILE = {
+    "shared_buffers": "16MB",
+    "maintenance_work_mem": "32MB",
+    "min_wal_size": "32MB",
+    "max_wal_size": "512MB",
+    "huge_pages": "off",
+    "jit": "off",
+}
+_LOCALE = {
+    "datestyle": "iso, mdy",
+    "timezone": "UTC",
+    "lc_messages": "C.UTF-8",
+    "lc_monetary": "C.UTF-8",
+    "lc_numeric": "C.UTF-8",
+    "lc_time": "C.UTF-8",
+    "default_text_search_config": "pg_catalog.english",
+}
+_HBA = f"""\
+local    all          postgres  peer map={IDENT_MAP}
+local    all          all       scram-sha-256
+hostssl  all          all       all  scram-sha-256
+hostssl  replication  all       all  scram-sha-256
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """``files``: content by path relative to the instance's home. ``digest``: names this content."""
+
+    files: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.files)
+
+
+CONFIGURATION_FILES = ("conf/postgresql.conf", "conf/pg_hba.conf", "conf/pg_ident.conf", "tls/server.pem")
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    total = hashlib.sha256()
+    for name in CONFIGURATION_FILES:
+        total.update(hashlib.sha256(files[name]).digest())
+    return total.hexdigest()[:24]
+
+
+def configuration(spec: ServiceSpec, secrets: ServiceSecrets, *, operator: str) -> Configuration:
+    """``operator``: the name of the OS user whose local connections manage the server."""
+    conf, hba, ident, tls = CONFIGURATION_FILES
+    quoted = operator.replace('"', '""')
+    return Configuration(
+        {
+            conf: _lines(_settings(spec)).encode(),
+            hba: _HBA.encode(),
+            ident: f'{IDENT_MAP} "{quoted}" postgres\n'.encode(),
+            # Key and certificates in one file, so that they change as one.
+            tls: f"{secrets.certificate_key.rstrip()}\n{spec.certificate.rstrip()}\n".encode(),
+        }
+    )
+
+
+def _settings(spec: ServiceSpec) -> dict[str, str]:
+    settings = {**_LOCALE, **_SHARED_PROFILE, "max_connections": str(max_connections(spec.size))}
+    if spec.postgres_version is PostgresVersion.V18:
+        settings["io_method"] = "sync"
+    return settings
+
+
+def max_connections(size: Size) -> int:
+    return min(400, 50 + 25 * size.vcpus)
+
+
+def _slot_wal(size: Size) -> str:
+    """WAL that a slot may hold back: a tenth of the storage, at most 4 GB."""
+    return f"{min(4096, size.storage_gib * 1024 // 10)}MB"
+
+
+def _lines(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name} = '{value}'\n" for name, value in settings.items())
+
+
+def command_line(
+    spec: ServiceSpec, instance: Instance, paths: InstancePaths, binaries: Binaries, *, digest: str
+) -> list[str]:
+    """How the server is started. Neither ALTER SYSTEM nor an edited file changes what is set here."""
+    conf, hba, ident, tls = (str(paths.home / name) for name in CONFIGURATION_FILES)
+    settings = {
+        "config_file": conf,
+        "hba_file": hba,
+        "ident_file": ident,
+        "external_pid_file": "",
+        "listen_addresses": "127.0.0.1",
+        "port": str(instance.port),
+        "unix_socket_directories": str(paths.sockets),
+        "unix_socket_permissions": "0700",
+        "ssl": "on",
+        "ssl_cert_file": tls,
+        "ssl_key_file": tls,
+        "ssl_ca_file": "",
+        "ssl_crl_file": "",
+        "ssl_crl_dir": "",
+        "ssl_passphrase_command": "",
+        "ssl_min_protocol_version": "TLSv1.3",
+        "ssl_max_protocol_version": "",
+        "ssl_prefer_server_ciphers": "on",
+        "password_encryption": "scram-sha-256",
+        "wal_level": "logical",
+        "max_slot_wal_keep_size": _slot_wal(spec.size),
+        "restart_after_crash": "on",
+        "logging_collector": "on",
+        "log_destination": "jsonlog",
+        "log_directory": str(paths.log),
+        "log_filename": "postgres-%a.log",
+        "log_file_mode": "0600",
+        "log_rotation_age": "1d",
+        "log_rotation_size": "0",
+        "log_truncate_on_rotation": "on",
+        "log_timezone": "UTC",
+        "cluster_name": spec.id.ubid,
+        INSTANCE: instance.id.ubid,
+        RESTART: str(spec.restart),
+        CONFIGURATION: digest,
+    }
+    return [
+        binaries.program("postgres"),
+        "-D",
+        str(paths.data),
+        *(f"--{name}={value}" for name, value in settings.items()),
+    ]
+
+
+def started_with(arguments: tuple[str, ...]) -> dict[str, str]:
+    """The settings on a server's command line."""
+    return dict(argument[2:].split("=", 1) for argument in arguments if argument.startswith("--") and "=" in argument)

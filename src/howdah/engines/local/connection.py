@@ -1,0 +1,99 @@
+"""Our own connections to a server: over its Unix socket, as ``postgres`` by peer authentication, with time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString, cast
+
+import psycopg
+
+from howdah.domain.errors import Unavailable
+
+LIMIT = 5.0
+_OPTIONS = {
+    "event_triggers": "off",
+    "log_statement": "none",
+    "log_duration": "off",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_min_error_statement": "panic",
+    "log_transaction_sample_rate": "0",
+    "pg_stat_statements.track": "none",
+    "pg_stat_statements.track_utility": "off",
+    "auto_explain.log_min_duration": "-1",
+    "session_replication_role": "origin",
+    "default_transaction_read_only": "off",
+    "synchronous_commit": "local",
+    "statement_timeout": "4s",
+    "lock_timeout": "4s",
+    "search_path": "pg_catalog",
+}
+_VERIFIER = re.compile(r"SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+")
+_DATABASES = ("postgres", "template1")
+
+
+@asynccontextmanager
+async def connect(sockets: str, port: int, *, pid: int) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
+    """A connection in autocommit to the postmaster ``pid``, within LIMIT seconds all in all.
+
+    A tenant can take every ordinary connection, and drop the database ``postgres``: the other ways in are tried too.
+    Raises Unavailable.
+    """
+    try:
+        async with asyncio.timeout(LIMIT):
+            connection = await _open(sockets, port)
+            try:
+                _check_peer(connection.pgconn.socket, pid)
+                yield connection
+            finally:
+                connection.pgconn.finish()
+    except TimeoutError:
+        raise Unavailable(f"the server did not answer within {LIMIT:.0f} s") from None
+    except psycopg.Error as error:
+        raise Unavailable(f"the server refused: {str(error).strip()[:300]}") from None
+
+
+async def set_password(sockets: str, port: int, *, pid: int, verifier: str) -> None:
+    """Make ``verifier`` the password of ``postgres``. Raises Unavailable."""
+    if not _VERIFIER.fullmatch(verifier):
+        raise ValueError("not a SCRAM-SHA-256 verifier")
+    async with connect(sockets, port, pid=pid) as connection:
+        # The pattern leaves nothing that would need quoting; a literal goes by the simple protocol, as walsenders want.
+        await connection.execute(cast("LiteralString", f"ALTER ROLE postgres PASSWORD '{verifier}'"))
+
+
+async def _open(sockets: str, port: int) -> psycopg.AsyncConnection[Any]:
+    refused: psycopg.OperationalError | None = None
+    for database, replication in ((_DATABASES[0], ""), (_DATABASES[1], ""), (_DATABASES[0], "database")):
+        try:
+            return await psycopg.AsyncConnection.connect(
+                host=sockets,
+                port=port,
+                user="postgres",
+                dbname=database,
+                replication=replication or "false",
+                options=" ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
+                application_name="howdah",
+                sslmode="disable",
+                gssencmode="disable",
+                passfile="/dev/null/none",
+                target_session_attrs="any",
+                autocommit=True,
+            )
+        except psycopg.OperationalError as error:
+            refused = error
+    assert refused is not None
+    raise refused
+
+
+def _check_peer(handle: int, pid: int) -> None:
+    """The socket's directory is its tenant's: make sure that the one who listens is the server that we mean."""
+    with socket.socket(fileno=socket.dup(handle)) as duplicate:
+        found = struct.unpack("3i", duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    if found != pid:
+        raise Unavailable(f"another process (pid {found}) listens on the server's socket")

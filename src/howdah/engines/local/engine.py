@@ -1,0 +1,264 @@
+"""The local engine: every service is one real Postgres server on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+
+from howdah.domain.errors import HowdahError, SetupError
+from howdah.domain.ids import ServiceId
+from howdah.domain.instances import Instance, InstanceRegistry
+from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.domain.settings import Settings
+from howdah.domain.states import PostgresVersion
+from howdah.engines.local import plan as planning
+from howdah.engines.local.actions.await_ready import await_ready, progress
+from howdah.engines.local.actions.configure import configure
+from howdah.engines.local.actions.password import apply_password
+from howdah.engines.local.actions.reload import reload
+from howdah.engines.local.actions.seed import seed
+from howdah.engines.local.actions.start import start
+from howdah.engines.local.actions.stop import stop
+from howdah.engines.local.adoption import adopt, adopt_all, tidy
+from howdah.engines.local.allocation import Allocation, number_range
+from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
+from howdah.engines.local.configuration import Configuration, configuration
+from howdah.engines.local.last_words import last_words
+from howdah.engines.local.layout import Layout, closed_ancestor, layout, make_run_directory
+from howdah.engines.local.machine import Machine
+from howdah.engines.local.observe import Ground, observe
+from howdah.engines.local.observed import Observed, Phase, Wanted
+from howdah.engines.local.plan import Action, explain, is_missing_data, is_ready, plan
+from howdah.engines.local.pool import Pool
+from howdah.engines.local.probe import ProbeTimes, probe_all
+from howdah.engines.local.removal import remove_service
+from howdah.engines.local.template import ensure_template
+from howdah.engines.local.watch import Watch
+from howdah.engines.protocol import Removal
+from howdah.launcher.launcher import Launcher
+
+_HOST = "127.0.0.1"
+_SLOW = 0.2
+_FAILED = 1.0
+_REPORTED = 30.0
+"""Seconds until another pass: while a server starts, after a failed action, for what only a person can repair."""
+
+_log = structlog.get_logger()
+
+
+class LocalEngine:
+    """engines/protocol.py with real servers. ``progress``: told about long steps of ``start``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: InstanceRegistry,
+        *,
+        progress: Progress | None = None,
+        probe: ProbeTimes | None = None,
+        versions: tuple[PostgresVersion, ...] = tuple(PostgresVersion),
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._progress: Progress = progress or _log.info
+        self._probe_times = probe or ProbeTimes()
+        self._versions = versions
+        self._changes: asyncio.Queue[ServiceId] = asyncio.Queue()
+        self._machine: Machine | None = None
+        self._prober: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._machine = machine = await self._prepare()
+        adopted = adopt_all(machine)
+        await asyncio.to_thread(tidy, machine)
+        for pool in machine.pools.values():
+            await pool.start()
+        self._prober = asyncio.create_task(probe_all(machine.watch, machine.layout, self._probe_times))
+        _log.info("local engine started", adopted=adopted)
+
+    async def close(self) -> None:
+        if self._prober is not None:
+            self._prober.cancel()
+            await asyncio.gather(self._prober, return_exceptions=True)
+        if self._machine is not None:
+            for pool in self._machine.pools.values():
+                await pool.close()
+            self._machine.watch.close()
+
+    async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
+        machine = self._ready_machine()
+        files = configuration(spec, secrets, operator=machine.operator)
+        wanted = Wanted(spec.restart, spec.password_version, files.digest)
+        seen = self._observe(spec.id)
+        action = plan(wanted, seen)
+        problem: str | None = None
+        if action is not None:
+            try:
+                await _perform(machine, action, seen, spec, secrets, files)
+            except (HowdahError, OSError) as error:
+                problem = str(error)
+                _log.warning("a step failed", service=str(spec.id), step=type(action).__name__, error=problem)
+            seen = self._observe(spec.id)
+        return _status(machine, spec, wanted, seen, problem)
+
+    async def changes(self) -> AsyncIterator[ServiceId]:
+        while True:
+            yield await self._changes.get()
+
+    async def remove(self, service: ServiceId) -> Removal:
+        return await remove_service(self._ready_machine(), service)
+
+    async def stop(self, service: ServiceId) -> bool:
+        """Have a service's server end (fast) without changing what is wanted; whether it has, within bounded time.
+
+        For taking the whole machine down: a pass of ``reconcile`` starts it again.
+        """
+        machine = self._ready_machine()
+        ended = True
+        for instance in machine.registry.of(service):
+            adopt(machine, instance)
+            ended = await stop(machine, instance) and ended
+        return ended
+
+    def _observe(self, service: ServiceId) -> Observed:
+        machine = self._ready_machine()
+        instance = next(iter(machine.registry.of(service)), None)
+        if instance is None:
+            return Observed(instance=None)
+        adopt(machine, instance)
+        return observe(instance, machine.layout.of(instance), machine.ground, machine.watch)
+
+    def _ready_machine(self) -> Machine:
+        if self._machine is None:
+            raise SetupError("the local engine has not been started")
+        return self._machine
+
+    async def _prepare(self) -> Machine:
+        places, postgres = layout(self._settings), self._settings.postgres
+        uids = number_range(postgres.uids, "postgres.uids")
+        launcher = Launcher(roots=(places.state, places.run, places.templates), uids=uids)
+        await asyncio.to_thread(_make_directories, places, launcher)
+        binaries: dict[PostgresVersion, Binaries] = {}
+        pools: dict[PostgresVersion, Pool] = {}
+        for version in self._versions:
+            programs = await asyncio.to_thread(ensure_binaries, version, places.binaries, self._progress)
+            template = await asyncio.to_thread(ensure_template, programs, places.templates, launcher, self._progress)
+            binaries[version] = programs
+            pools[version] = Pool(places.pool / template.data.name, template, launcher, size=postgres.pool)
+        ports = number_range(postgres.ports, "postgres.ports")
+        allocation = Allocation(self._registry, places, ports=ports, uids=uids if launcher.privileged else None)
+
+        def said(instance: Instance, ran: float) -> str | None:
+            return last_words(places.of(instance), launcher.owner(instance.uid), ran)
+
+        def changed(instance: Instance) -> None:
+            self._changes.put_nowait(instance.service)
+
+        return Machine(
+            layout=places,
+            registry=self._registry,
+            launcher=launcher,
+            allocation=allocation,
+            watch=Watch(changed, said),
+            ground=Ground(str(places.binaries), os.geteuid()),
+            operator=_operator(),
+            binaries=binaries,
+            pools=pools,
+        )
+
+
+async def _perform(
+    machine: Machine,
+    action: Action,
+    seen: Observed,
+    spec: ServiceSpec,
+    secrets: ServiceSecrets,
+    files: Configuration,
+) -> None:
+    instance, running = seen.instance, seen.running
+    match action:
+        case planning.Allocate():
+            await machine.allocation.new(spec.id)
+        case _ if instance is None:
+            raise AssertionError(f"{action} without an instance")
+        case planning.Seed():
+            await seed(machine, instance, spec.postgres_version)
+        case planning.Configure():
+            await configure(machine, instance, files)
+        case planning.Relocate():
+            await machine.allocation.move(instance)
+        case planning.Start():
+            await start(machine, instance, spec, files.digest)
+        case _ if running is None:
+            raise AssertionError(f"{action} without a running server")
+        case planning.AwaitReady():
+            await await_ready(machine, instance)
+        case planning.Stop():
+            await stop(machine, instance)
+        case planning.SetPassword(version):
+            verifier = secrets.password_verifier
+            await apply_password(machine, instance, running, version=version, verifier=verifier)
+        case planning.Reload():
+            await reload(machine, instance, running, certificate=spec.certificate, digest=files.digest)
+
+
+def _status(machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed, problem: str | None) -> ServiceStatus:
+    running, instance = seen.running, seen.instance
+    ready = is_ready(wanted, seen)
+    reason = explain(seen) or problem
+    retry_after: float | None = None
+    if problem is not None:
+        retry_after = _FAILED
+    elif running is None and seen.wait > 0:
+        retry_after = seen.wait
+    elif running is not None and running.phase is Phase.STARTING:
+        assert instance is not None
+        reason = reason or progress(machine, instance)
+        retry_after = _SLOW
+    elif not ready and plan(wanted, seen) is None:
+        retry_after = _REPORTED if is_missing_data(seen) else _FAILED
+    return ServiceStatus(
+        ready=ready,
+        settled=ready,
+        primary=Endpoint(_HOST, instance.port) if instance is not None else None,
+        reason=reason,
+        restart=running.restart if running is not None and running.phase is Phase.READY else None,
+        password_version=seen.password_version,
+        certificate=spec.certificate if running and running.configuration == wanted.configuration else None,
+        retry_after=retry_after,
+    )
+
+
+def _make_directories(places: Layout, launcher: Launcher) -> None:
+    places.state.mkdir(parents=True, exist_ok=True, mode=0o711)
+    if launcher.privileged:
+        os.chmod(places.state, 0o711)
+    make_run_directory(places.run)
+    for directory in (places.binaries, places.templates):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+    if launcher.privileged:
+        _check_reachable((places.state, places.binaries, places.templates))
+
+
+def _check_reachable(directories: tuple[Path, ...]) -> None:
+    for directory in directories:
+        if (closed := closed_ancestor(directory)) is not None:
+            raise SetupError(
+                f"{directory} cannot be reached by the users that servers run as: {closed} is closed to others;"
+                f" choose another state directory, or: chmod o+x {closed}"
+            )
+
+
+def _operator() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise SetupError(
+            f"the user id {os.geteuid()} has no name in the system's user database, which Postgres needs;"
+            " add one (useradd) or run as another user"
+        ) from None

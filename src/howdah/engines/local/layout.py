@@ -1,0 +1,130 @@
+"""Where everything of the local engine lies on disk (design: state on disk)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from howdah.domain.errors import SetupError
+from howdah.domain.ids import InstanceId, ServiceId
+from howdah.domain.instances import Instance
+from howdah.domain.settings import Settings
+
+_LONGEST_SOCKET = 107
+_SOCKET = "/12345678/.s.PGSQL.65535.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePaths:
+    """``home`` is ours; ``data`` and ``log`` belong to the tenant, the rest is only readable to it.
+
+    incoming: a data directory on its way to becoming ``data``.
+    """
+
+    home: Path
+    sockets: Path
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    @property
+    def conf(self) -> Path:
+        return self.home / "conf"
+
+    @property
+    def tls(self) -> Path:
+        return self.home / "tls"
+
+    @property
+    def incoming(self) -> Path:
+        return self.home / "incoming"
+
+    @property
+    def initialised(self) -> Path:
+        return self.conf / "initialised.json"
+
+    @property
+    def applied(self) -> Path:
+        return self.conf / "applied.json"
+
+    @property
+    def startup_log(self) -> Path:
+        return self.conf / "startup.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    state: Path
+    run: Path
+    binaries: Path
+    templates: Path
+
+    @property
+    def services(self) -> Path:
+        return self.state / "services"
+
+    @property
+    def pool(self) -> Path:
+        return self.state / "pool"
+
+    def service(self, service: ServiceId) -> Path:
+        return self.services / service.ubid
+
+    def home(self, service: ServiceId, instance: InstanceId) -> Path:
+        return self.service(service) / instance.ubid
+
+    def trash(self, service: ServiceId, instance: InstanceId) -> Path:
+        return self.service(service) / f"trash-{instance.ubid}"
+
+    def sockets(self, instance: InstanceId) -> Path:
+        return self.run / hashlib.sha256(instance.uuid.bytes).hexdigest()[:8]
+
+    def of(self, instance: Instance) -> InstancePaths:
+        return InstancePaths(self.home(instance.service, instance.id), self.sockets(instance.id))
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout for these settings; nothing is made. Raises SetupError without a short directory for sockets."""
+    state = Path(os.path.realpath(settings.state))
+    return Layout(
+        state=state,
+        run=_run_directory(),
+        binaries=Path(os.path.realpath(settings.postgres.binaries or state / "postgres")),
+        templates=Path(os.path.realpath(settings.postgres.templates or state / "templates")),
+    )
+
+
+def _run_directory() -> Path:
+    if os.geteuid() == 0:
+        return Path("/run/howdah")
+    candidates = [Path(f"/tmp/howdah-{os.geteuid()}")]
+    if directory := os.environ.get("XDG_RUNTIME_DIR"):
+        candidates.insert(0, Path(directory) / "howdah")
+    for candidate in candidates:
+        if len(os.fsencode(candidate)) + len(_SOCKET) <= _LONGEST_SOCKET and candidate.parent.is_dir():
+            return candidate
+    raise SetupError("no directory for Unix sockets: set XDG_RUNTIME_DIR to a short path, at most 70 bytes")
+
+
+def make_run_directory(run: Path) -> None:
+    """Raises SetupError when somebody else has put something in its place."""
+    run.mkdir(mode=0o711, exist_ok=True)
+    facts = os.lstat(run)
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
+        raise SetupError(f"{run} is not a directory of ours that only we can write to; remove it and start again")
+
+
+def closed_ancestor(path: Path) -> Path | None:
+    """The first directory above ``path`` (or itself) that other users cannot pass through; None when all are open."""
+    for directory in (*reversed(path.parents), path):
+        if not os.stat(directory).st_mode & stat.S_IXOTH:
+            return directory
+    return None

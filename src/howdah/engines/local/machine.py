@@ -1,0 +1,38 @@
+"""What every action works with: this machine's directories, programs, and what is known of the running servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from howdah.domain.instances import Instance, InstanceRegistry
+from howdah.domain.states import PostgresVersion
+from howdah.engines.local.allocation import Allocation
+from howdah.engines.local.binaries import Binaries
+from howdah.engines.local.layout import Layout
+from howdah.engines.local.observe import Ground
+from howdah.engines.local.pool import Pool
+from howdah.engines.local.watch import Watch
+from howdah.launcher.launcher import Launcher
+
+PARALLEL_STARTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """operator: the OS user whose local connections manage the servers. starts: bounds how many start at once."""
+
+    layout: Layout
+    registry: InstanceRegistry
+    launcher: Launcher
+    allocation: Allocation
+    watch: Watch
+    ground: Ground
+    operator: str
+    binaries: Mapping[PostgresVersion, Binaries]
+    pools: Mapping[PostgresVersion, Pool]
+    starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_STARTS))
+
+    def owner(self, instance: Instance) -> int:
+        return self.launcher.owner(instance.uid)

@@ -1,0 +1,63 @@
+"""What one look at an instance shows. Plain values: the planner and its tests build them freely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from howdah.domain.instances import Instance
+
+
+class Phase(Enum):
+    """What a running server says of itself in line 8 of its postmaster.pid."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running server. ``restart``: the restart counter it was started with, None when unreadable.
+    ``configuration``: the digest of the files that it has in effect. ``suspended``: stopped by a signal."""
+
+    pid: int
+    started: int
+    phase: Phase
+    port: int
+    restart: int | None
+    configuration: str | None
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One instance, or that there is none yet.
+
+    initialised: our own record, outside of the data directory, that it has been seeded.
+    configuration: the digest of the files on disk, None when one is missing.
+    port_free: nothing listens on its port (only looked at while it does not run).
+    password_version: the last one that was set, None when none was.
+    answering: the probe found it alive, or has not judged yet.
+    wait: seconds before another start may be tried. exit: in words, how it last ended unasked.
+    """
+
+    instance: Instance | None
+    initialised: bool = False
+    data: bool = False
+    configuration: str | None = None
+    running: Running | None = None
+    port_free: bool = True
+    password_version: int | None = None
+    answering: bool = True
+    wait: float = 0.0
+    exit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the planner compares with: counters of the spec, and the digest of the files that it asks for."""
+
+    restart: int
+    password_version: int
+    configuration: str

@@ -1,0 +1,129 @@
+"""What to do next for one instance. No I/O: the order of things reads from top to bottom.
+
+A data directory is made once in an instance's life. One that has vanished is reported, never made anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from howdah.domain.instances import Instance
+from howdah.engines.local.observed import Observed, Phase, Running, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Allocate:
+    """Choose an id, a port and a uid, and remember them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Put a fresh data directory in place and record that this was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Write settings, rules, certificate and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relocate:
+    """Choose another port: somebody else holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start the server with this restart counter."""
+
+    restart: int
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitReady:
+    """Wait, for a bounded time, until the server accepts connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Have the server end, for a bounded time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPassword:
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Have the server read its files again and see that it did."""
+
+
+Action = Allocate | Seed | Configure | Relocate | Start | AwaitReady | Stop | SetPassword | Reload
+
+
+def plan(wanted: Wanted, seen: Observed) -> Action | None:
+    """The next step toward ``wanted``; None when there is none, or none may be taken now."""
+    if seen.instance is None:
+        return Allocate()
+    if not seen.initialised:
+        return Seed()
+    if not seen.data:
+        return None
+    if seen.configuration != wanted.configuration:
+        return Configure()
+    running = seen.running
+    if running is None:
+        if not seen.port_free:
+            return Relocate()
+        return Start(wanted.restart) if seen.wait <= 0 else None
+    if running.phase is Phase.STOPPING or _is_outdated(wanted, seen.instance, running):
+        return Stop()
+    if running.suspended:
+        return None
+    if running.phase is Phase.STARTING:
+        return AwaitReady()
+    if not seen.answering:
+        return None
+    if seen.password_version != wanted.password_version:
+        return SetPassword(wanted.password_version)
+    if running.configuration != wanted.configuration:
+        return Reload()
+    return None
+
+
+def _is_outdated(wanted: Wanted, instance: Instance, running: Running) -> bool:
+    """Started with another counter or port. While it starts, its command line cannot be read for a moment."""
+    if running.restart is None and running.phase is Phase.STARTING:
+        return False
+    return running.restart != wanted.restart or running.port != instance.port
+
+
+def is_missing_data(seen: Observed) -> bool:
+    return seen.initialised and not seen.data
+
+
+def is_ready(wanted: Wanted, seen: Observed) -> bool:
+    """A client can connect, with everything that was asked for in effect."""
+    running = seen.running
+    return (
+        plan(wanted, seen) is None
+        and running is not None
+        and running.phase is Phase.READY
+        and not running.suspended
+        and seen.answering
+        and not is_missing_data(seen)
+    )
+
+
+def explain(seen: Observed) -> str | None:
+    """Why it is not as it should be, in words for its user; None when nothing is wrong."""
+    running = seen.running
+    if is_missing_data(seen):
+        return "data directory is missing"
+    if running is None:
+        return seen.exit
+    if running.suspended:
+        return f"the server process {running.pid} is suspended (SIGSTOP) and does not answer"
+    if not seen.answering:
+        return "the server does not answer"
+    return None

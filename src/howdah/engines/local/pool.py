@@ -1,0 +1,98 @@
+"""Data directories cloned ahead of time, so that a create does not wait for a copy."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from pathlib import Path
+
+import structlog
+
+from howdah.engines.local.template import Template, clone
+from howdah.launcher.launcher import Launcher
+
+_READY = "ready-"
+_MAKING = "making-"
+_QUIET = 0.5
+"""Seconds without a claim before refilling begins: creates come first."""
+
+_log = structlog.get_logger()
+
+
+class Pool:
+    """The ready clones of one template, in a directory of ours on the file system of the services."""
+
+    def __init__(self, directory: Path, template: Template, launcher: Launcher, *, size: int) -> None:
+        self._directory = directory
+        self._template = template
+        self._launcher = launcher
+        self._size = size
+        self._wanted = asyncio.Event()
+        self._copies = asyncio.Semaphore(2)
+        self._filler: asyncio.Task[None] | None = None
+        self._claims = 0
+
+    async def start(self) -> None:
+        """Throw away what a killed filler left, and begin to fill."""
+        await asyncio.to_thread(self._clean)
+        self._wanted.set()
+        self._filler = asyncio.create_task(self._fill())
+
+    async def close(self) -> None:
+        if self._filler is not None:
+            self._filler.cancel()
+            await asyncio.gather(self._filler, return_exceptions=True)
+
+    def ready(self) -> int:
+        return sum(1 for _ in self._directory.glob(_READY + "*"))
+
+    async def take(self, target: Path) -> None:
+        """Put a clone at ``target``, which must not exist: a ready one, else one that is copied now. Raises OSError."""
+        self._claims += 1
+        self._wanted.set()
+        if not self._claim(target):
+            async with self._copies:
+                if not self._claim(target):
+                    made = await asyncio.to_thread(self._make, False)
+                    made.rename(target)
+
+    def _claim(self, target: Path) -> bool:
+        for candidate in self._directory.glob(_READY + "*"):
+            try:
+                candidate.rename(target)
+            except FileNotFoundError:
+                continue
+            return True
+        return False
+
+    async def _fill(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self.ready() < self._size:
+                claims = self._claims
+                await asyncio.sleep(_QUIET)
+                if claims != self._claims:
+                    continue
+                try:
+                    made = await asyncio.to_thread(self._make, True)
+                    made.rename(self._directory / (_READY + secrets.token_hex(8)))
+                except OSError as error:
+                    _log.warning("the pool of data directories cannot be filled", error=str(error))
+                    break
+
+    def _make(self, background: bool) -> Path:
+        made = self._directory / (_MAKING + secrets.token_hex(8))
+        try:
+            clone(self._template, made, self._launcher, background=background)
+        except OSError:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        return made
+
+    def _clean(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for leftover in self._directory.iterdir():
+            if not leftover.name.startswith(_READY):
+                shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,48 @@
+"""Asks each running server now and then whether it is alive, to find those that hang."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from howdah.domain.instances import Instance
+from howdah.engines.local.handshake import is_alive
+from howdah.engines.local.layout import Layout
+from howdah.engines.local.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTimes:
+    """Seconds: between two probes of a server, how long it may take to answer, and before a missed one is repeated."""
+
+    interval: float = 10.0
+    limit: float = 3.0
+    again: float = 1.0
+
+
+async def probe_all(watch: Watch, layout: Layout, times: ProbeTimes) -> None:
+    """Probe for ever, the servers spread over the interval."""
+    while True:
+        servers = watch.held()
+        if not servers:
+            await asyncio.sleep(times.again)
+            continue
+        pause = times.interval / len(servers)
+        async with asyncio.TaskGroup() as group:
+            for instance in servers:
+                group.create_task(_probe(watch, layout, instance, times))
+                await asyncio.sleep(pause)
+
+
+async def _probe(watch: Watch, layout: Layout, instance: Instance, times: ProbeTimes) -> None:
+    path = f"{layout.sockets(instance.id)}/.s.PGSQL.{instance.port}"
+    for _ in range(3):
+        pid = watch.pid(instance.id)
+        if pid is None:
+            return
+        alive = await is_alive(path, instance.port, limit=times.limit)
+        if watch.pid(instance.id) == pid:
+            watch.probed(instance.id, alive=alive)
+        if alive:
+            return
+        await asyncio.sleep(times.again)

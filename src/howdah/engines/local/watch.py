@@ -1,0 +1,171 @@
+"""The servers that run: held by pidfd, so that the death of one is an event; how each last ended; when to try again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from howdah.domain.ids import InstanceId
+from howdah.domain.instances import Instance
+from howdah.launcher.processes import has_ended
+
+LONGEST_WAIT = 30.0
+_FIRST_WAIT = 0.5
+_STABLE = 60.0
+"""Seconds after which a server counts as having run well: its next crash is a first one again."""
+
+MISSED_PROBES = 2
+
+
+@dataclass(slots=True)
+class _Watched:
+    instance: Instance
+    pid: int
+    handle: int
+    child: subprocess.Popen[bytes] | None
+    began: float
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    stop_asked: float | None = None
+    missed: int = 0
+
+
+@dataclass(slots=True)
+class _History:
+    failures: int = 0
+    next_try: float = 0.0
+    exit: str | None = None
+
+
+class Watch:
+    """changed: called with an instance whose server ended or whose liveness changed.
+    last_words: finds the reason of a failed start in its log."""
+
+    def __init__(
+        self, changed: Callable[[Instance], None], last_words: Callable[[Instance, float], str | None]
+    ) -> None:
+        self._changed = changed
+        self._last_words = last_words
+        self._watched: dict[InstanceId, _Watched] = {}
+        self._history: dict[InstanceId, _History] = {}
+
+    def hold(self, instance: Instance, pid: int, child: subprocess.Popen[bytes] | None = None) -> bool:
+        """Watch a server of ours. False when it has ended meanwhile (a child is then still reaped)."""
+        self._release(instance.id)
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        watched = _Watched(instance, pid, handle, child, time.monotonic())
+        self._watched[instance.id] = watched
+        asyncio.get_running_loop().add_reader(handle, self._ended, watched)
+        return True
+
+    def close(self) -> None:
+        for identifier in list(self._watched):
+            self._release(identifier)
+
+    def forget(self, identifier: InstanceId) -> None:
+        self._release(identifier)
+        self._history.pop(identifier, None)
+
+    def held(self) -> list[Instance]:
+        return [watched.instance for watched in self._watched.values()]
+
+    def pid(self, identifier: InstanceId) -> int | None:
+        watched = self._watched.get(identifier)
+        return watched.pid if watched is not None and not has_ended(watched.handle) else None
+
+    def handle(self, identifier: InstanceId) -> int | None:
+        """Its pidfd."""
+        watched = self._watched.get(identifier)
+        return watched.handle if watched is not None else None
+
+    def stop_asked(self, identifier: InstanceId) -> float:
+        """Note that we want it to end, so that this is no crash; returns for how many seconds we have wanted it."""
+        watched = self._watched[identifier]
+        if watched.stop_asked is None:
+            watched.stop_asked = time.monotonic()
+        return time.monotonic() - watched.stop_asked
+
+    async def ended(self, identifier: InstanceId, limit: float) -> bool:
+        """Wait for its end, at most ``limit`` seconds."""
+        watched = self._watched.get(identifier)
+        if watched is None:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await watched.ended.wait()
+        return watched.ended.is_set()
+
+    def probed(self, identifier: InstanceId, *, alive: bool) -> None:
+        watched = self._watched.get(identifier)
+        if watched is None:
+            return
+        before = watched.missed >= MISSED_PROBES
+        watched.missed = 0 if alive else watched.missed + 1
+        if before != (watched.missed >= MISSED_PROBES):
+            self._changed(watched.instance)
+
+    def answering(self, identifier: InstanceId) -> bool:
+        watched = self._watched.get(identifier)
+        return watched is None or watched.missed < MISSED_PROBES
+
+    def wait(self, identifier: InstanceId) -> float:
+        """Seconds until another start may be tried."""
+        history = self._history.get(identifier)
+        return max(0.0, history.next_try - time.monotonic()) if history else 0.0
+
+    def last_exit(self, identifier: InstanceId) -> str | None:
+        history = self._history.get(identifier)
+        return history.exit if history else None
+
+    def failed(self, identifier: InstanceId, reason: str, *, ran: float = 0.0) -> None:
+        """Note an end that nobody asked for, and when to try again: at once, then ever later."""
+        history = self._history.setdefault(identifier, _History())
+        history.failures = 1 if ran >= _STABLE else history.failures + 1
+        history.exit = reason
+        history.next_try = time.monotonic() + restart_delay(history.failures)
+
+    def _ended(self, watched: _Watched) -> None:
+        ran = time.monotonic() - watched.began
+        code = watched.child.poll() if watched.child is not None else None
+        if watched.stop_asked is None:
+            reason = _words(code)
+            if code is not None and code > 0 and (said := self._last_words(watched.instance, ran)):
+                reason = f"{reason}: {said}"
+            self.failed(watched.instance.id, reason, ran=ran)
+        elif history := self._history.get(watched.instance.id):
+            history.exit = None
+        watched.ended.set()
+        self._release(watched.instance.id)
+        self._changed(watched.instance)
+
+    def _release(self, identifier: InstanceId) -> None:
+        watched = self._watched.pop(identifier, None)
+        if watched is None:
+            return
+        asyncio.get_running_loop().remove_reader(watched.handle)
+        os.close(watched.handle)
+        if watched.child is not None and watched.child.poll() is None:
+            watched.child.returncode = 0  # It outlives us; its new parent reaps it.
+
+
+def restart_delay(failures: int) -> float:
+    """Seconds before the next start after that many failures in a row."""
+    return 0.0 if failures <= 1 else min(LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(failures - 2, 16))
+
+
+def _words(code: int | None) -> str:
+    if code is None:
+        return "the server ended"
+    if code < 0:
+        return f"the server was killed by {signal.Signals(-code).name}"
+    if code == 0:
+        return "the server was shut down from inside"
+    return f"the server ended with exit status {code}"

@@ -1,0 +1,106 @@
+"""What the kernel says about processes. Nothing here is taken from a file that a tenant can write."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_DELETED = " (deleted)"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """One process. ``started``: clock ticks since boot; with the pid it names one process for ever.
+    ``state``: the kernel's letter (T: stopped, Z: a zombie)."""
+
+    pid: int
+    started: int
+    state: str
+    uid: int
+    executable: str
+    directory: str
+    arguments: tuple[str, ...]
+
+
+def inspect_process(pid: int) -> ProcessFacts | None:
+    """The facts of a process; None when there is none, it is a zombie, or it may not be looked at."""
+    try:
+        state, started = _stat(pid)
+        if state in "ZX":
+            return None
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            arguments = file.read(65536).decode(errors="replace").split("\0")
+        return ProcessFacts(
+            pid=pid,
+            started=started,
+            state=state,
+            uid=os.stat(f"/proc/{pid}").st_uid,
+            executable=os.readlink(f"/proc/{pid}/exe").removesuffix(_DELETED),
+            directory=os.readlink(f"/proc/{pid}/cwd").removesuffix(_DELETED),
+            arguments=tuple(arguments),
+        )
+    except OSError:
+        return None
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read(4096).rpartition(b")")[2].split()
+    return fields[0].decode(), int(fields[19])
+
+
+def all_pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def pids_of_user(uid: int) -> list[int]:
+    """Every process that runs with the real, effective, saved or file system uid ``uid``; zombies left out."""
+    found: list[int] = []
+    for pid in all_pids():
+        try:
+            with open(f"/proc/{pid}/status", "rb") as file:
+                lines = file.read(4096).split(b"\n")
+        except OSError:
+            continue
+        fields = {name: value.split() for name, _, value in (line.partition(b":") for line in lines)}
+        if str(uid).encode() in fields.get(b"Uid", ()) and fields[b"State"][0] != b"Z":
+            found.append(pid)
+    return found
+
+
+def pids_in_directories(directories: Iterable[str]) -> list[int]:
+    """Every process whose working directory is one of ``directories`` or below it."""
+    roots = tuple(directories)
+    found: list[int] = []
+    for pid in all_pids():
+        try:
+            directory = os.readlink(f"/proc/{pid}/cwd").removesuffix(_DELETED)
+        except OSError:
+            continue
+        if any(directory == root or directory.startswith(root + "/") for root in roots) and inspect_process(pid):
+            found.append(pid)
+    return found
+
+
+def shared_memory_of(uid: int) -> list[int]:
+    """Ids of the System V shared memory segments that ``uid`` owns."""
+    with open("/proc/sysvipc/shm") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return [int(row[1]) for row in rows if int(row[7]) == uid]
+
+
+def children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+
+
+def has_ended(handle: int) -> bool:
+    """Whether the process of a pidfd is gone."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(0))
