@@ -5,7 +5,8 @@ A file of JSON, replaced by rename:
     {"version": 1, "services": {"<ubid>": {"names": ["<hostname>", …], "host": "127.0.0.1", "port": 20001,
                                            "state": "open" | "held"}}}
 
-``held``: new connections wait at the router (bounded) until the route opens, moves or goes away.
+``held``: new connections wait at the router (bounded) until the route opens, moves or goes away. A held route may have
+port 0: its server has no port yet, since a hostname is held from the moment it exists. An open route never has.
 """
 
 from __future__ import annotations

@@ -1,0 +1,127 @@
+"""Certificates of services: issued at create, again at rename, before they run out, and when a name expires."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from howdah.control.clock import Clock
+from howdah.control.vault import Kind, Vault
+from howdah.domain.errors import Unavailable
+from howdah.domain.ids import ServiceId
+from howdah.domain.states import ServiceState
+from howdah.security import certificates
+from howdah.security.certificates import Leaf, Root
+from howdah.store import hostnames, secrets, services
+from howdah.store.store import Store
+
+LONGEST_SLEEP_SECONDS = 60.0
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What a new service starts with: the bundle of its roots, its certificate, and the keys of all by kind."""
+
+    ca_certificates: str
+    leaf: Leaf
+    keys: dict[Kind, str]
+
+
+def issue_first(service: ServiceId, hostname: str, now: datetime) -> Issued:
+    """Roots and a certificate for a new service. Takes a millisecond of CPU."""
+    roots = certificates.new_roots(service.ubid, now)
+    leaf = certificates.issue(roots, service=service.ubid, hostnames=[hostname], now=now)
+    keys = {
+        Kind.FIRST_ROOT_KEY: roots[0].key,
+        Kind.SECOND_ROOT_KEY: roots[1].key,
+        Kind.CERTIFICATE_KEY: leaf.key,
+    }
+    return Issued(certificates.bundle(roots), leaf, keys)
+
+
+def reissue(connection: Connection, vault: Vault, service: ServiceId, now: datetime) -> None:
+    """A new certificate, with a new key, for the names that the service has now. Inside a transaction."""
+    stored = services.within(connection, service)
+    if stored is None:
+        return
+    roots = _roots(stored.ca_certificates, service, secrets.within(connection, service), vault)
+    names = hostnames.within(connection, service)
+    leaf = certificates.issue(roots, service=service.ubid, hostnames=names, now=now)
+    services.set_certificate(connection, service, leaf.chain, leaf.renew_at)
+    secrets.put(connection, service, vault.seal(service, {Kind.CERTIFICATE_KEY: leaf.key}))
+
+
+def _roots(ca_certificates: str, service: ServiceId, sealed: dict[str, bytes], vault: Vault) -> Sequence[Root]:
+    kinds = (Kind.FIRST_ROOT_KEY, Kind.SECOND_ROOT_KEY)
+    return [
+        Root(certificate, vault.open(service, kind, sealed[kind]))
+        for certificate, kind in zip(certificates.unbundle(ca_certificates), kinds, strict=True)
+    ]
+
+
+class CertificateSchedule:
+    """Renews what is due and takes expired names away."""
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        clock: Clock,
+        *,
+        publish: Callable[[], Awaitable[None]],
+        wake: Callable[[ServiceId], None],
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._clock = clock
+        self._publish = publish
+        self._wake = wake
+        self._changed = asyncio.Event()
+
+    def look_again(self) -> None:
+        """A name has got an end: it may be the next one."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                await self.catch_up()
+            except Unavailable as error:
+                log.warning("certificates could not be looked after", reason=str(error))
+            try:
+                async with asyncio.timeout(self._seconds_to_next()):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def catch_up(self) -> None:
+        """Does what is due now."""
+        now = self._clock()
+        expired = set(hostnames.with_expired(self._store, now))
+        for service in expired | set(services.due_for_renewal(self._store, now)):
+            await self._store.write(lambda connection, service=service: self._renew(connection, service, now))
+            self._wake(service)
+        if expired:
+            await self._publish()
+
+    def _renew(self, connection: Connection, service: ServiceId, now: datetime) -> None:
+        stored = services.within(connection, service)
+        if stored is None or stored.service.state is ServiceState.DELETING:
+            return
+        hostnames.remove_expired(connection, service, now)
+        reissue(connection, self._vault, service, now)
+        log.info("certificate renewed", service=service.ubid)
+
+    def _seconds_to_next(self) -> float:
+        next_end = hostnames.next_expiry(self._store)
+        if next_end is None:
+            return LONGEST_SLEEP_SECONDS
+        return min(LONGEST_SLEEP_SECONDS, max(0.05, (next_end - self._clock()).total_seconds()))

@@ -1,0 +1,136 @@
+"""One pass for one service: what is wanted goes to the engine, what was seen comes into the store and the routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from howdah.control.effects import Effects
+from howdah.control.publisher import Opening, Publisher
+from howdah.control.states import derive, restart_seen
+from howdah.control.vault import Kind, Vault
+from howdah.domain.ids import ServiceId
+from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.domain.states import ServiceState
+from howdah.engines.protocol import Engine, Removal
+from howdah.store import hostnames, instances, secrets, services
+from howdah.store.services import StoredService
+from howdah.store.store import Store
+
+REMOVAL_SECONDS = 0.1
+"""Between two looks at a service that is not gone yet."""
+
+UNSETTLED = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    state: ServiceState
+    reason: str | None
+    endpoint: Endpoint | None
+    restart: int
+
+
+class Passes:
+    def __init__(self, engine: Engine, store: Store, vault: Vault, publisher: Publisher, effects: Effects) -> None:
+        self._engine = engine
+        self._store = store
+        self._vault = vault
+        self._publisher = publisher
+        self._effects = effects
+
+    def services(self) -> list[ServiceId]:
+        return services.ids(self._store)
+
+    async def run(self, service: ServiceId) -> float | None:
+        """One pass. Returns the seconds after which another one makes sense, None when there is nothing left to do."""
+        with self._store.snapshot():
+            stored = services.find(self._store, service)
+            names = hostnames.of(self._store, service)
+            sealed = secrets.of(self._store, service)
+        if stored is None:
+            return None
+        if stored.service.state is ServiceState.DELETING:
+            return await self._remove(service)
+        if stored.service.state is ServiceState.RESTARTING:
+            await self._publisher.publish()
+        spec = _spec(stored, names)
+        status = await self._engine.reconcile(spec, self._open(service, sealed))
+        await self._note(spec, status)
+        self._effects.tell(service, status)
+        if status.retry_after is not None:
+            return status.retry_after
+        return None if status.settled else UNSETTLED
+
+    async def _remove(self, service: ServiceId) -> float | None:
+        await self._publisher.publish()
+        if await self._engine.remove(service) is Removal.STILL_THERE:
+            return REMOVAL_SECONDS
+
+        def forget(connection: Connection) -> None:
+            instances.remove_all(connection, service)
+            services.remove(connection, service)
+
+        await self._store.write(forget)
+        await self._store.forget()
+        return None
+
+    def _open(self, service: ServiceId, sealed: dict[str, bytes]) -> ServiceSecrets:
+        return ServiceSecrets(
+            password_verifier=self._vault.open(service, Kind.PASSWORD_VERIFIER, sealed[Kind.PASSWORD_VERIFIER]),
+            certificate_key=self._vault.open(service, Kind.CERTIFICATE_KEY, sealed[Kind.CERTIFICATE_KEY]),
+        )
+
+    async def _note(self, spec: ServiceSpec, status: ServiceStatus) -> None:
+        """Stores what was seen when it is something new. A route opens before its service is stored as running, and
+        is held right after it is stored as anything else."""
+        stored = services.find(self._store, spec.id)
+        if stored is None:
+            return
+        seen = _seen(stored, spec, status)
+        if seen == _known(stored):
+            return
+        opening = None
+        if seen.state is ServiceState.RUNNING and seen.endpoint is not None:
+            opening = Opening(spec.id, seen.endpoint, stored.restart)
+            await self._publisher.open(opening)
+        try:
+            await self._store.write(lambda connection: _write(connection, spec, status))
+        finally:
+            if opening is not None:
+                self._publisher.close(opening)
+        await self._publisher.publish()
+
+
+def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
+    service = stored.service
+    return ServiceSpec(
+        id=service.id,
+        postgres_version=service.postgres_version,
+        size=service.size,
+        ha_type=service.ha_type,
+        hostnames=names,
+        certificate=stored.certificate,
+        restart=stored.restart,
+        password_version=stored.password_version,
+    )
+
+
+def _seen(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> _Seen:
+    state, reason = derive(stored, spec, status)
+    return _Seen(state, reason, status.primary or stored.endpoint, restart_seen(stored, spec, status))
+
+
+def _known(stored: StoredService) -> _Seen:
+    return _Seen(stored.service.state, stored.service.state_reason, stored.endpoint, stored.restart_seen)
+
+
+def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus) -> None:
+    """From what is stored now: a command may have come since the pass began."""
+    stored = services.within(connection, spec.id)
+    if stored is None or stored.service.state is ServiceState.DELETING:
+        return
+    seen = _seen(stored, spec, status)
+    services.set_state(connection, spec.id, seen.state, seen.reason)
+    services.set_seen(connection, spec.id, endpoint=seen.endpoint, restart_seen=seen.restart)

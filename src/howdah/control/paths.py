@@ -1,0 +1,34 @@
+"""Where the control plane keeps its files below the state directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def store_file(state: Path) -> Path:
+    return state / "howdah.db"
+
+
+def secrets_key_file(state: Path) -> Path:
+    return state / "secrets.key"
+
+
+def bootstrap_file(state: Path) -> Path:
+    return state / "bootstrap.env"
+
+
+def lock_file(state: Path) -> Path:
+    return state / "lock"
+
+
+def routes_file(state: Path) -> Path:
+    return state / "routes.json"
+
+
+def log_directory(state: Path) -> Path:
+    return state / "log"
+
+
+def router_directory(state: Path) -> Path:
+    """Writable by the router's OS user; nothing else is."""
+    return state / "router"

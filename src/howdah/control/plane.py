@@ -1,0 +1,181 @@
+"""The control plane of one state directory: everything that runs, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from howdah.control import bootstrap
+from howdah.control.access import Access
+from howdah.control.certificates import CertificateSchedule
+from howdah.control.clock import Clock, utc_now
+from howdah.control.effects import Effects
+from howdah.control.lock import hold
+from howdah.control.passes import Passes
+from howdah.control.paths import bootstrap_file, lock_file, routes_file, secrets_key_file, store_file
+from howdah.control.publisher import Publisher
+from howdah.control.reconciler import Reconciler
+from howdah.control.resolution import Resolution, client_address
+from howdah.control.router_process import RouterProcess
+from howdah.control.services import Services
+from howdah.control.vault import open_vault
+from howdah.domain.catalog import Catalog, default_catalog
+from howdah.domain.errors import SetupError, Unavailable
+from howdah.domain.instances import InstanceRegistry
+from howdah.domain.routes import Route
+from howdah.domain.settings import Settings
+from howdah.engines.protocol import Engine
+from howdah.security.sealing import ENVIRONMENT_VARIABLE
+from howdah.store.instances import StoredInstances
+from howdah.store.store import Store
+
+USES_SECONDS = 60.0
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+class ControlPlane:
+    """Used as ``async with ControlPlane(settings, make_engine) as plane``.
+
+    ``make_engine`` gets the registry of instances, which lives in the store. Entering raises SetupError when another
+    control plane serves the state directory, the store is damaged, or the machine lacks something. Leaving stops the
+    loops; the servers and the router go on.
+    """
+
+    settings: Settings
+    catalog: Catalog
+    store: Store
+    access: Access
+    services: Services
+
+    def __init__(
+        self,
+        settings: Settings,
+        make_engine: Callable[[InstanceRegistry], Engine],
+        *,
+        clock: Clock = utc_now,
+        hosts_file: Path = Path("/etc/hosts"),
+        with_router: bool = True,
+    ) -> None:
+        self.settings = settings
+        self.catalog = default_catalog()
+        self._make_engine = make_engine
+        self._clock = clock
+        self._with_router = with_router
+        self._router = RouterProcess(settings.state, settings.router)
+        self._resolution = Resolution(
+            state=settings.state,
+            domain=settings.domain,
+            address=client_address(settings.router.addresses),
+            hosts_file=hosts_file,
+        )
+        self._stack = AsyncExitStack()
+        self._loops: list[asyncio.Task[None]] = []
+
+    @property
+    def router_port(self) -> int:
+        """Where clients reach the services."""
+        return self._router.port
+
+    @property
+    def hostaddr(self) -> str | None:
+        """The address that clients need beside a hostname, because this machine does not resolve it; else None."""
+        return self._resolution.hostaddr
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def readiness(self) -> dict[str, str]:
+        """What is not ready and why; empty when everything is."""
+        problems = {task.get_name(): "it has stopped" for task in self._loops if task.done()}
+        if self._with_router and self._router.problem is not None:
+            problems["router"] = self._router.problem
+        try:
+            self.access.organizations()
+        except Unavailable as error:
+            problems["store"] = str(error)
+        return problems
+
+    def announce(self, api_url: str) -> None:
+        """Says in ``bootstrap.env`` where the API listens. Raises SetupError when that cannot be written."""
+        bootstrap.announce(bootstrap_file(self.settings.state), api_url=api_url)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        state = self.settings.state
+        _prepare(state)
+        stack.enter_context(hold(lock_file(state)))
+        self.store = stack.enter_context(Store(store_file(state)))
+        key_file = Path(os.environ.get(ENVIRONMENT_VARIABLE) or secrets_key_file(state))
+        vault = open_vault(self.store, key_file)
+        self.access = Access(self.store, self._clock)
+        api_url = f"http://{self.settings.api.host}:{self.settings.api.port}"
+        await bootstrap.bootstrap(self.access, bootstrap_file(state), api_url=api_url)
+
+        await self._resolution.start()
+        publisher = Publisher(self.store, routes_file(state), self._keep_names)
+        stack.callback(publisher.stop)
+        await publisher.publish()
+
+        engine = self._make_engine(StoredInstances(self.store))
+        await engine.start()
+        stack.push_async_callback(engine.close)
+        effects = Effects()
+        reconciler = Reconciler(engine, Passes(engine, self.store, vault, publisher, effects), effects)
+        schedule = CertificateSchedule(self.store, vault, self._clock, publish=publisher.publish, wake=reconciler.wake)
+        self.services = Services(
+            self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule
+        )
+        if self._with_router:
+            await self._router.start()
+            await self._run(stack, "router watch", self._router.watch())
+        await self._run(stack, "certificates", schedule.run())
+        await self._run(stack, "key uses", self._store_uses())
+        reconciler.wake_all()
+        await self._run(stack, "reconciler", reconciler.run())
+
+    async def _run(self, stack: AsyncExitStack, name: str, work: Coroutine[None, None, None]) -> None:
+        self._loops.append(await stack.enter_async_context(_running(name, work)))
+
+    def _keep_names(self, routes: list[Route]) -> None:
+        self._resolution.keep(name for route in routes for name in route.names)
+
+    async def _store_uses(self) -> None:
+        while True:
+            await asyncio.sleep(USES_SECONDS)
+            try:
+                await self.access.store_uses()
+            except Unavailable as error:
+                log.warning("uses of keys are not stored", reason=str(error))
+
+
+@asynccontextmanager
+async def _running(name: str, work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        ended = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended[0], Exception):
+            log.error(f"{name} stopped", exc_info=ended[0])
+
+
+def _prepare(state: Path) -> None:
+    """The state directory. Others may pass through as root, since instances have OS users of their own."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        state.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    except OSError as error:
+        raise SetupError(f"the state directory {state} cannot be prepared: {error.strerror}") from None

@@ -1,0 +1,71 @@
+"""Whether names below the domain resolve on this machine, and what is done when they do not.
+
+``*.localhost`` does not resolve everywhere. As root, a block of /etc/hosts then holds the hostnames of the services;
+otherwise connection strings carry ``hostaddr``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from howdah.control.hosts import HostsBlock
+
+PROBE_SECONDS = 3.0
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+async def resolves(domain: str) -> bool:
+    """Whether a random name of a service's form below ``domain`` has an address."""
+    name = f"probe-{secrets.token_hex(4)}.c0.pg.{domain}"
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return bool(await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM))
+    except (OSError, TimeoutError):
+        return False
+
+
+class Resolution:
+    """How clients on this machine find the router. ``hostaddr``: what connection strings must say, or None."""
+
+    def __init__(self, *, state: Path, domain: str, address: str, hosts_file: Path) -> None:
+        self.hostaddr: str | None = None
+        self._domain = domain
+        self._address = address
+        self._block = HostsBlock(hosts_file, owner=state)
+        self._managed = False
+
+    async def start(self) -> None:
+        """Probes, and begins to manage the block when that is needed and possible."""
+        if await resolves(self._domain):
+            return
+        if os.geteuid() == 0:
+            self._managed = True
+            log.info("names do not resolve here; they are kept in the hosts file", domain=self._domain)
+        else:
+            self.hostaddr = self._address
+            log.warning("names do not resolve here; connection strings carry hostaddr", domain=self._domain)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Makes exactly these names resolve. Blocking; called for each new route table."""
+        if not self._managed:
+            return
+        try:
+            self._block.replace(self._address, names)
+        except OSError as error:
+            self._managed = False
+            self.hostaddr = self._address
+            log.warning("the hosts file cannot be written; connection strings carry hostaddr", reason=str(error))
+
+
+def client_address(addresses: tuple[str, ...]) -> str:
+    """Where a client on this machine reaches a router that listens on ``addresses``."""
+    first = next((address for address in addresses if ":" not in address), addresses[0])
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)

@@ -1,0 +1,215 @@
+"""The router's process: found running and adopted, or started; watched, and started again when it dies.
+
+It is detached and survives the control plane, so that no client loses its connection when that one goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from howdah.control.paths import log_directory, router_directory, routes_file
+from howdah.domain.errors import SetupError
+from howdah.domain.settings import RouterSettings
+
+START_SECONDS = 15.0
+FIRST_BACK_OFF_SECONDS = 0.1
+LONGEST_BACK_OFF_SECONDS = 10.0
+STEADY_SECONDS = 10.0
+"""A router that ran this long did not fail at its start."""
+
+USER = "howdah"
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RouterStatus:
+    """What a router says of itself once it listens."""
+
+    pid: int
+    port: int
+
+
+class RouterProcess:
+    """``port``: where clients reach the router now, or will when it is back."""
+
+    def __init__(self, state: Path, settings: RouterSettings) -> None:
+        self.port = settings.port
+        self.problem: str | None = "it has not started yet"
+        self._settings = settings
+        self._routes = routes_file(state)
+        self._directory = router_directory(state)
+        self._status_file = self._directory / "status.json"
+        self._port_file = self._directory / "port.json"
+        self._log_file = log_directory(state) / "router.log"
+        self._pid = 0
+        self._child: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Adopts or starts it. Raises SetupError when it does not listen in time."""
+        self._directory.mkdir(mode=0o755, exist_ok=True)
+        self._log_file.parent.mkdir(mode=0o700, exist_ok=True)
+        self.port = self._remembered_port()
+        running = self._running()
+        if running is None:
+            running = await self._launch()
+        else:
+            log.info("router adopted", pid=running.pid, port=running.port)
+        self._take(running)
+
+    async def watch(self) -> None:
+        """Starts it again whenever it ends, until cancelled."""
+        back_off = FIRST_BACK_OFF_SECONDS
+        while True:
+            since = asyncio.get_running_loop().time()
+            await self._ended()
+            if asyncio.get_running_loop().time() - since > STEADY_SECONDS:
+                back_off = FIRST_BACK_OFF_SECONDS
+            self.problem = "it ended and is being started again"
+            log.warning("router ended", pid=self._pid)
+            while self.problem is not None:
+                try:
+                    self._take(await self._launch())
+                except SetupError as error:
+                    self.problem = str(error)
+                    log.error("router does not start", reason=str(error), again_after=back_off)
+                    await asyncio.sleep(back_off)
+                    back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
+
+    def _take(self, running: RouterStatus) -> None:
+        asked = self._settings.port
+        if asked not in (0, running.port):
+            log.warning("the router's port was taken; it listens on another", asked=asked, port=running.port)
+        self._pid = running.pid
+        self.port = running.port
+        self.problem = None
+        aside = self._port_file.with_suffix(".new")
+        aside.write_text(json.dumps({"asked": asked, "port": running.port}))
+        aside.replace(self._port_file)
+
+    def _remembered_port(self) -> int:
+        """The port of the last run, so that connection strings stay true, unless another is asked for now."""
+        last = _read_json(self._port_file)
+        if last.get("asked") == self._settings.port and isinstance(last.get("port"), int):
+            return last["port"]
+        return self._settings.port
+
+    def _running(self) -> RouterStatus | None:
+        """The router that serves this state directory, if one does: its process is asked, not its file alone."""
+        status = _read_json(self._status_file)
+        pid, port = status.get("pid"), status.get("port")
+        if not isinstance(pid, int) or not isinstance(port, int):
+            return None
+        arguments = _arguments(pid)
+        if "howdah.router" in arguments and str(self._status_file) in arguments:
+            return RouterStatus(pid, port)
+        return None
+
+    async def _launch(self) -> RouterStatus:
+        self._status_file.unlink(missing_ok=True)
+        with self._log_file.open("ab") as output:
+            self._child = subprocess.Popen(
+                [*self._dropped(), *self._command()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd="/",
+            )
+        child = self._child
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while (running := self._running()) is None or running.pid != child.pid:
+                    if child.poll() is not None:
+                        raise SetupError(
+                            f"the router ended at its start with status {child.returncode}; see {self._log_file}"
+                        )
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            child.kill()
+            child.wait()
+            raise SetupError(f"the router did not listen within {START_SECONDS:g} s; see {self._log_file}") from None
+        log.info("router started", pid=running.pid, port=running.port)
+        return running
+
+    def _command(self) -> list[str]:
+        addresses = [part for address in self._settings.addresses for part in ("--address", address)]
+        return [
+            *(sys.executable, "-m", "howdah.router", "--routes", str(self._routes), *addresses),
+            *("--port", str(self.port), "--status-file", str(self._status_file)),
+        ]
+
+    def _dropped(self) -> list[str]:
+        """What runs the router as an ordinary user when we are root: nothing that faces the network runs as root."""
+        if os.geteuid() != 0:
+            return []
+        setpriv = shutil.which("setpriv")
+        try:
+            user = pwd.getpwnam(USER)
+        except KeyError:
+            return _stays_root(f"there is no system user {USER}")
+        if setpriv is None:
+            return _stays_root("setpriv (util-linux) is not installed")
+        drop = [setpriv, "--reuid", USER, "--regid", str(user.pw_gid), "--clear-groups", "--no-new-privs", "--"]
+        probe = [*drop, sys.executable, "-c", "import howdah.router"]
+        tried = subprocess.run(probe, capture_output=True, check=False, cwd="/", timeout=START_SECONDS)
+        if tried.returncode != 0:
+            return _stays_root(f"user {USER} cannot run {sys.executable}")
+        if not _reachable(drop, self._routes):
+            return _stays_root(f"user {USER} cannot read {self._routes}")
+        os.chown(self._directory, user.pw_uid, user.pw_gid)
+        return drop
+
+    async def _ended(self) -> None:
+        """Returns when the process is no more."""
+        try:
+            descriptor = os.pidfd_open(self._pid)
+        except ProcessLookupError:
+            return
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+        try:
+            if self._running() is not None:
+                await ended
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+        if self._child is not None and self._child.pid == self._pid:
+            self._child.poll()
+
+
+def _stays_root(reason: str) -> list[str]:
+    log.warning("the router runs as root", reason=reason)
+    return []
+
+
+def _reachable(drop: list[str], file: Path) -> bool:
+    tried = subprocess.run([*drop, "test", "-r", str(file)], capture_output=True, check=False, timeout=START_SECONDS)
+    return tried.returncode == 0
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,279 @@
+"""Commands on services. Each stores what is wanted in one transaction, publishes the routes, wakes the reconciler and
+returns; only a password and a new name are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from howdah.control import changes
+from howdah.control.certificates import CertificateSchedule, issue_first, reissue
+from howdah.control.clock import Clock
+from howdah.control.publisher import Publisher
+from howdah.control.reconciler import Reconciler
+from howdah.control.vault import Kind, Vault
+from howdah.domain.catalog import Catalog
+from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
+from howdah.domain.ids import ServiceId
+from howdah.domain.names import check_name, new_hostname
+from howdah.domain.passwords import check_password, generate_password
+from howdah.domain.services import NewService, Service, ServiceChange
+from howdah.domain.settings import Settings
+from howdah.domain.states import HaType, ServiceState
+from howdah.domain.tags import Tag, check_tags
+from howdah.security.scram import verifier
+from howdah.store import hostnames, organizations, secrets, services
+from howdah.store.services import StoredService
+from howdah.store.store import Store
+
+PASSWORD_SECONDS = 10.0
+"""How long ``set_password`` waits for the password to be in effect, as the contract says."""
+
+NAME_SECONDS = 5.0
+"""How long a rename waits for the certificate of the new name, so that sslmode=verify-full works when it returns."""
+
+MAX_NAMES = 50
+"""Names of one service at a time; more would make its certificate too large for clients."""
+
+
+class Services:
+    """The services of organizations. A service of another organization is NotFound everywhere."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        store: Store,
+        vault: Vault,
+        clock: Clock,
+        publisher: Publisher,
+        reconciler: Reconciler,
+        schedule: CertificateSchedule,
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._store = store
+        self._vault = vault
+        self._clock = clock
+        self._publisher = publisher
+        self._reconciler = reconciler
+        self._schedule = schedule
+
+    async def create(self, organization: UUID, new: NewService) -> Service:
+        """Raises BadRequest naming the field, NotFound for an unknown organization, Unavailable."""
+        service = self._checked(organization, new)
+        password_verifier, issued = await asyncio.gather(
+            asyncio.to_thread(verifier, service.password),
+            asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at),
+        )
+        stored = StoredService(
+            service=service,
+            ca_certificates=issued.ca_certificates,
+            certificate=issued.leaf.chain,
+            renew_at=issued.leaf.renew_at,
+            restart=0,
+            restart_seen=0,
+            password_version=1,
+            endpoint=None,
+        )
+        passwords = {Kind.PASSWORD: service.password, Kind.PASSWORD_VERIFIER: password_verifier}
+        sealed = self._vault.seal(service.id, issued.keys | passwords)
+
+        def write(connection: Connection) -> None:
+            services.add(connection, stored)
+            hostnames.add(connection, service.id, service.hostname)
+            secrets.put(connection, service.id, sealed)
+
+        await self._store.write(write)
+        await self._publisher.publish()
+        self._reconciler.wake(service.id)
+        return service
+
+    def get(self, organization: UUID, id: ServiceId) -> Service:
+        """The service with its password. Raises NotFound."""
+        found = services.visible(self._store, organization, id)
+        if found is None:
+            raise _not_found(id)
+        service, sealed = found
+        return replace(service, password=self._vault.open(id, Kind.PASSWORD, sealed))
+
+    def list(
+        self,
+        organization: UUID,
+        *,
+        state: ServiceState | None = None,
+        name: str | None = None,
+        tag: Tag | None = None,
+    ) -> list[Service]:
+        """Those that match, oldest first, with an empty ``password``. A ``tag`` without a value matches its key."""
+        return [
+            service
+            for service in services.of(self._store, organization)
+            if (state is None or service.state is state)
+            and (name is None or service.name == name)
+            and (tag is None or any(tag in (own, Tag(own.key)) for own in service.tags))
+        ]
+
+    async def change(self, organization: UUID, id: ServiceId, change: ServiceChange) -> Service:
+        """Raises BadRequest for what is wrong or cannot change, NotFound, Unavailable."""
+        name = None if change.name is None else check_name(change.name)
+        tags = None if change.tags is None else check_tags(change.tags)
+        hours = self._settings.rename_grace_hours
+
+        def write(connection: Connection) -> bool:
+            service = _commanded(connection, organization, id).service
+            changes.check_unchanged(service, change, self._catalog)
+            if tags is not None and tags != service.tags:
+                services.set_tags(connection, id, tags)
+            if name is None or name == service.name:
+                return False
+            self._rename(connection, service, name, grace=timedelta(hours=hours))
+            return True
+
+        if await self._store.write(write):
+            await self._publisher.publish()
+            self._schedule.look_again()
+            await self._name_in_effect(id)
+        return self.get(organization, id)
+
+    def _rename(self, connection: Connection, service: Service, name: str, *, grace: timedelta) -> None:
+        now = self._clock()
+        hostname = self._new_hostname(service.id, name, service.region, service.provider)
+        services.set_name(connection, service.id, name)
+        hostnames.expire_current(connection, service.id, now + grace)
+        hostnames.remove_expired(connection, service.id, now)
+        hostnames.add(connection, service.id, hostname)
+        if len(hostnames.within(connection, service.id)) > MAX_NAMES:
+            raise Conflict(
+                f"name cannot change: the last {MAX_NAMES - 1} hostnames still work, each for"
+                f" {self._settings.rename_grace_hours:g} hours after its rename; try again when one has ended"
+            )
+        reissue(connection, self._vault, service.id, now)
+
+    async def _name_in_effect(self, id: ServiceId) -> None:
+        self._reconciler.wake(id)
+        stored = services.find(self._store, id)
+        if stored is not None and stored.service.state is ServiceState.RUNNING:
+            certificate = stored.certificate
+            await self._reconciler.effects.wait(
+                id, lambda status: status.certificate == certificate, seconds=NAME_SECONDS
+            )
+
+    async def delete(self, organization: UUID, id: ServiceId) -> None:
+        """Everything of the service goes; again while it goes is fine. Raises NotFound when it is gone."""
+
+        def write(connection: Connection) -> None:
+            _owned(connection, organization, id)
+            services.set_state(connection, id, ServiceState.DELETING)
+
+        await self._store.write(write)
+        self._reconciler.effects.gone(id)
+        await self._publisher.publish()
+        self._reconciler.wake(id)
+
+    async def set_password(self, organization: UUID, id: ServiceId, password: str | None) -> str | None:
+        """Returns the generated password when none is given, once it is in effect and the old one has stopped working.
+
+        Raises BadRequest naming the rule, NotFound, and Unavailable when it is stored but not in effect in time.
+        """
+        wanted = generate_password() if password is None else check_password(password)
+        password_verifier = await asyncio.to_thread(verifier, wanted)
+        sealed = self._vault.seal(id, {Kind.PASSWORD: wanted, Kind.PASSWORD_VERIFIER: password_verifier})
+
+        def write(connection: Connection) -> int:
+            version = _commanded(connection, organization, id).password_version + 1
+            services.set_password_version(connection, id, version)
+            secrets.put(connection, id, sealed)
+            return version
+
+        version = await self._store.write(write)
+        self._reconciler.wake(id)
+        applied = await self._reconciler.effects.wait(
+            id, lambda status: (status.password_version or 0) >= version, seconds=PASSWORD_SECONDS
+        )
+        if not applied:
+            state = self.get(organization, id).state
+            raise Unavailable(
+                f"the password is stored and still being applied: the service is {state}; it takes effect as soon as"
+                " Postgres can be reached"
+            )
+        return wanted if password is None else None
+
+    async def restart(self, organization: UUID, id: ServiceId) -> Service:
+        """``restarting`` at once. Asked again before it is done, it is done once more at most. Raises NotFound."""
+
+        def write(connection: Connection) -> None:
+            stored = _commanded(connection, organization, id)
+            if stored.restart - stored.restart_seen < 2:
+                services.set_restart(connection, id, stored.restart + 1)
+            if stored.service.state is not ServiceState.CREATING:
+                services.set_state(connection, id, ServiceState.RESTARTING)
+
+        await self._store.write(write)
+        await self._publisher.publish()
+        self._reconciler.wake(id)
+        return self.get(organization, id)
+
+    def ca_certificates(self, organization: UUID, id: ServiceId) -> str:
+        """The service's own roots, PEM. Raises NotFound."""
+        stored = services.find(self._store, id)
+        if stored is None or stored.service.organization != organization:
+            raise _not_found(id)
+        return stored.ca_certificates
+
+    def _checked(self, organization: UUID, new: NewService) -> Service:
+        if organizations.find(self._store, organization) is None:
+            raise NotFound(f"there is no organization {organization}")
+        name = check_name(new.name)
+        provider = self._catalog.check_provider(new.provider)
+        region = self._catalog.check_region(provider, new.region)
+        size = self._catalog.size(provider, region, new.size)
+        storage_gib = self._catalog.check_storage(size, new.storage_gib)
+        if new.ha_type is not HaType.NONE:
+            raise BadRequest(f"haType '{new.ha_type}' is not yet supported; leave it out or give 'none'")
+        tags = check_tags(new.tags)
+        id = ServiceId.new()
+        return Service(
+            id=id,
+            organization=organization,
+            name=name,
+            provider=provider,
+            region=region,
+            size=size,
+            storage_gib=storage_gib,
+            postgres_version=new.postgres_version,
+            ha_type=new.ha_type,
+            tags=tags,
+            hostname=self._new_hostname(id, name, region, provider),
+            is_primary=True,
+            state=ServiceState.CREATING,
+            state_reason=None,
+            created_at=self._clock(),
+            password=generate_password(),
+        )
+
+    def _new_hostname(self, service: ServiceId, name: str, region: str, provider: str) -> str:
+        return new_hostname(name=name, service=service, region=region, provider=provider, domain=self._settings.domain)
+
+
+def _owned(connection: Connection, organization: UUID, id: ServiceId) -> StoredService:
+    stored = services.within(connection, id)
+    if stored is None or stored.service.organization != organization:
+        raise _not_found(id)
+    return stored
+
+
+def _commanded(connection: Connection, organization: UUID, id: ServiceId) -> StoredService:
+    """A service that takes commands: one that is being deleted is as good as gone."""
+    stored = _owned(connection, organization, id)
+    if stored.service.state is ServiceState.DELETING:
+        raise _not_found(id)
+    return stored
+
+
+def _not_found(id: ServiceId) -> NotFound:
+    return NotFound(f"there is no Postgres service {id}")

@@ -1,0 +1,36 @@
+"""The rules that derive what a client reads in ``state``. Pure."""
+
+from __future__ import annotations
+
+from howdah.domain.services import ServiceSpec, ServiceStatus
+from howdah.domain.states import ServiceState
+from howdah.store.services import StoredService
+
+
+def restart_seen(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> int:
+    """The last restart that is known to be done, after a pass toward ``spec``."""
+    if status.ready:
+        return max(stored.restart_seen, spec.restart)
+    return max(stored.restart_seen, status.restart or 0)
+
+
+def derive(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> tuple[ServiceState, str | None]:
+    """The state and its reason after a pass toward ``spec`` that ended in ``status``.
+
+    ``stored`` may have moved on since the pass began: what was ready for an older wish does not end a newer one.
+    A status that is not ready and gives no reason means work under way, which changes no state.
+    """
+    was = stored.service.state
+    restarting = restart_seen(stored, spec, status) < stored.restart
+    ready = status.ready and stored.password_version == spec.password_version and not restarting
+    if was is ServiceState.DELETING:
+        return was, None
+    if ready:
+        return ServiceState.RUNNING, None
+    if was is ServiceState.CREATING:
+        return was, status.reason
+    if restarting and status.retry_after is None:
+        return ServiceState.RESTARTING, status.reason
+    if status.reason is None:
+        return was, stored.service.state_reason
+    return ServiceState.UNAVAILABLE, status.reason

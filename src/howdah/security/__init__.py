@@ -1,0 +1,1 @@
+"""Certificates, SCRAM verifiers, API key secrets, and secrets at rest."""

@@ -1,0 +1,269 @@
+"""Stored services: desired state, and what was last seen of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from howdah.domain.catalog import Size
+from howdah.domain.ids import ServiceId
+from howdah.domain.services import Endpoint, Service
+from howdah.domain.states import HaType, PostgresVersion, ServiceState
+from howdah.domain.tags import Tag
+from howdah.store.prepared import Prepared
+from howdah.store.store import Store
+from howdah.store.tables import hostnames, secrets, services
+from howdah.store.times import from_ms, to_ms
+
+PASSWORD = "password"
+"""The kind of the sealed secret that is read together with a service."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredService:
+    """A service with what only the control plane needs to know. ``service.password`` is empty.
+
+    restart, password_version: as in ``ServiceSpec``; restart_seen: which restart the engine has done, 0 at first.
+    endpoint: where its primary was last seen. renew_at: when the certificate is due.
+    """
+
+    service: Service
+    ca_certificates: str
+    certificate: str
+    renew_at: datetime
+    restart: int
+    restart_seen: int
+    password_version: int
+    endpoint: Endpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A service, its state, the restart that is wanted, and where its primary was last seen."""
+
+    service: ServiceId
+    state: ServiceState
+    restart: int
+    endpoint: Endpoint | None
+
+
+_SERVICE = (
+    services.c.id,
+    services.c.organization,
+    services.c.name,
+    services.c.provider,
+    services.c.region,
+    services.c.size,
+    services.c.vcpus,
+    services.c.memory_gib,
+    services.c.storage_gib,
+    services.c.arch,
+    services.c.postgres_version,
+    services.c.ha_type,
+    services.c.tags,
+    services.c.is_primary,
+    services.c.state,
+    services.c.state_reason,
+    services.c.created_at,
+    hostnames.c.hostname,
+)
+_MORE = (
+    services.c.ca_certificates,
+    services.c.certificate,
+    services.c.certificate_renew_at,
+    services.c.restart,
+    services.c.restart_seen,
+    services.c.password_version,
+    services.c.host,
+    services.c.port,
+)
+_NAMED = services.join(hostnames, (hostnames.c.service == services.c.id) & hostnames.c.expires_at.is_(None))
+_WITH_PASSWORD = _NAMED.outerjoin(secrets, (secrets.c.service == services.c.id) & (secrets.c.kind == PASSWORD))
+_ID = services.c.id == bindparam("id")
+_STORED = select(*_SERVICE, *_MORE).select_from(_NAMED).where(_ID)
+
+_VISIBLE = Prepared(
+    select(*_SERVICE, secrets.c.sealed)
+    .select_from(_WITH_PASSWORD)
+    .where(_ID, services.c.organization == bindparam("organization"))
+)
+_LIST = Prepared(
+    select(*_SERVICE)
+    .select_from(_NAMED)
+    .where(services.c.organization == bindparam("organization"))
+    .order_by(services.c.number)
+)
+_ONE = Prepared(_STORED)
+_ALL_IDS = Prepared(select(services.c.id).order_by(services.c.number))
+_DUE = Prepared(select(services.c.id).where(services.c.certificate_renew_at <= bindparam("now")))
+_PLACES = Prepared(
+    select(services.c.id, services.c.state, services.c.restart, services.c.host, services.c.port).order_by(
+        services.c.number
+    )
+)
+
+
+def visible(store: Store, organization: UUID, service: ServiceId) -> tuple[Service, bytes] | None:
+    """A service of that organization and its sealed password."""
+    row = store.one(_VISIBLE, {"id": str(service.uuid), "organization": str(organization)})
+    return None if row is None else (_service(row), row[-1])
+
+
+def of(store: Store, organization: UUID) -> list[Service]:
+    """The services of an organization without their passwords, oldest first."""
+    return [_service(row) for row in store.all(_LIST, {"organization": str(organization)})]
+
+
+def find(store: Store, service: ServiceId) -> StoredService | None:
+    row = store.one(_ONE, {"id": str(service.uuid)})
+    return None if row is None else _stored(row)
+
+
+def within(connection: Connection, service: ServiceId) -> StoredService | None:
+    """The same inside a transaction."""
+    row = connection.execute(_STORED, {"id": str(service.uuid)}).one_or_none()
+    return None if row is None else _stored(tuple(row))
+
+
+def ids(store: Store) -> list[ServiceId]:
+    return [ServiceId(UUID(row[0])) for row in store.all(_ALL_IDS)]
+
+
+def due_for_renewal(store: Store, now: datetime) -> list[ServiceId]:
+    return [ServiceId(UUID(row[0])) for row in store.all(_DUE, {"now": to_ms(now)})]
+
+
+def places(store: Store) -> list[Place]:
+    """What a route table is made from."""
+    return [
+        Place(ServiceId(UUID(row[0])), ServiceState(row[1]), row[2], _endpoint(row[3], row[4]))
+        for row in store.all(_PLACES)
+    ]
+
+
+def add(connection: Connection, stored: StoredService) -> None:
+    """Without its hostname and secrets."""
+    service = stored.service
+    connection.execute(
+        insert(services).values(
+            id=str(service.id.uuid),
+            organization=str(service.organization),
+            name=service.name,
+            provider=service.provider,
+            region=service.region,
+            size=service.size.name,
+            vcpus=service.size.vcpus,
+            memory_gib=service.size.memory_gib,
+            storage_gib=service.storage_gib,
+            arch=service.size.arch,
+            postgres_version=service.postgres_version,
+            ha_type=service.ha_type,
+            tags=_encode_tags(service.tags),
+            is_primary=service.is_primary,
+            state=service.state,
+            state_reason=service.state_reason,
+            created_at=to_ms(service.created_at),
+            ca_certificates=stored.ca_certificates,
+            certificate=stored.certificate,
+            certificate_renew_at=to_ms(stored.renew_at),
+            restart=stored.restart,
+            restart_seen=stored.restart_seen,
+            password_version=stored.password_version,
+        )
+    )
+
+
+def set_name(connection: Connection, service: ServiceId, name: str) -> None:
+    _update(connection, service, name=name)
+
+
+def set_tags(connection: Connection, service: ServiceId, tags: Sequence[Tag]) -> None:
+    _update(connection, service, tags=_encode_tags(tags))
+
+
+def set_certificate(connection: Connection, service: ServiceId, certificate: str, renew_at: datetime) -> None:
+    _update(connection, service, certificate=certificate, certificate_renew_at=to_ms(renew_at))
+
+
+def set_password_version(connection: Connection, service: ServiceId, version: int) -> None:
+    _update(connection, service, password_version=version)
+
+
+def set_restart(connection: Connection, service: ServiceId, restart: int) -> None:
+    _update(connection, service, restart=restart)
+
+
+def set_state(connection: Connection, service: ServiceId, state: ServiceState, reason: str | None = None) -> None:
+    _update(connection, service, state=state, state_reason=reason)
+
+
+def set_seen(connection: Connection, service: ServiceId, *, endpoint: Endpoint | None, restart_seen: int) -> None:
+    _update(
+        connection,
+        service,
+        host=None if endpoint is None else endpoint.host,
+        port=None if endpoint is None else endpoint.port,
+        restart_seen=restart_seen,
+    )
+
+
+def remove(connection: Connection, service: ServiceId) -> None:
+    """With its hostnames and secrets."""
+    connection.execute(delete(services).where(services.c.id == str(service.uuid)))
+
+
+def _update(connection: Connection, service: ServiceId, **values: Any) -> None:
+    connection.execute(update(services).where(services.c.id == str(service.uuid)).values(**values))
+
+
+def _service(row: tuple[Any, ...]) -> Service:
+    return Service(
+        id=ServiceId(UUID(row[0])),
+        organization=UUID(row[1]),
+        name=row[2],
+        provider=row[3],
+        region=row[4],
+        size=Size(row[5], row[3], row[6], row[7], row[8], row[9]),
+        storage_gib=row[8],
+        postgres_version=PostgresVersion(row[10]),
+        ha_type=HaType(row[11]),
+        tags=_decode_tags(row[12]),
+        is_primary=bool(row[13]),
+        state=ServiceState(row[14]),
+        state_reason=row[15],
+        created_at=from_ms(row[16]),
+        hostname=row[17],
+        password="",
+    )
+
+
+def _stored(row: tuple[Any, ...]) -> StoredService:
+    ca_certificates, certificate, renew_at, restart, restart_seen, password_version, host, port = row[len(_SERVICE) :]
+    return StoredService(
+        service=_service(row),
+        ca_certificates=ca_certificates,
+        certificate=certificate,
+        renew_at=from_ms(renew_at),
+        restart=restart,
+        restart_seen=restart_seen,
+        password_version=password_version,
+        endpoint=_endpoint(host, port),
+    )
+
+
+def _endpoint(host: str | None, port: int | None) -> Endpoint | None:
+    return None if host is None or port is None else Endpoint(host, port)
+
+
+def _encode_tags(tags: Sequence[Tag]) -> str:
+    return json.dumps([[tag.key, tag.value] for tag in tags])
+
+
+def _decode_tags(text: str) -> tuple[Tag, ...]:
+    return () if text == "[]" else tuple(Tag(key, value) for key, value in json.loads(text))

@@ -1,0 +1,146 @@
+"""Opening, reading and writing the store.
+
+Reads run in the event loop on a connection of their own. Writes run one after another on one thread, each a
+transaction that begins with the write lock, so that what it reads stays true until it commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import sqlalchemy
+from sqlalchemy import Connection, event, pool
+from sqlalchemy.exc import OperationalError
+
+from howdah.domain.errors import SetupError, Unavailable
+from howdah.store.migrate import migrate
+from howdah.store.prepared import Prepared
+
+T = TypeVar("T")
+
+_BUSY_MS = 5_000
+_PRAGMAS = (
+    f"PRAGMA busy_timeout = {_BUSY_MS}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA journal_size_limit = 0",
+)
+"""``secure_delete``: nothing of a removed secret stays in free pages; ``journal_size_limit``: nor in an old log."""
+
+
+class Store:
+    """The store in one file. Several processes may have it open; each write is seen by all reads that follow it."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, creates or migrates it. Raises SetupError when it is damaged or newer than this Howdah."""
+        self.path = path
+        try:
+            _create_private(path)
+            self._reader = _connect(path)
+            _check(path, self._reader)
+            self._connection = _connect(path)
+            self._engine = _engine(self._connection)
+            migrate(self._engine, path)
+        except OSError as error:
+            raise SetupError(f"the store {path} cannot be opened: {error.strerror}") from None
+        except (sqlite3.Error, sqlalchemy.exc.DBAPIError) as error:
+            raise SetupError(f"the store {path} cannot be opened: {_reason(error)}") from None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the writes that have begun."""
+        self._writer.shutdown(cancel_futures=True)
+        self._engine.dispose()
+        self._reader.close()
+
+    def all(self, query: Prepared, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Every row that ``query`` finds. Raises Unavailable when the store cannot be read."""
+        try:
+            return self._reader.execute(query.sql, query.parameters(dict(parameters or {}))).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"the store cannot be read: {error}") from error
+
+    def one(self, query: Prepared, parameters: Mapping[str, Any] | None = None) -> tuple[Any, ...] | None:
+        """The only row that ``query`` finds, or None. Raises Unavailable when the store cannot be read."""
+        rows = self.all(query, parameters)
+        return rows[0] if rows else None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads inside see one state of the store. Nothing may be awaited inside."""
+        self._reader.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._reader.execute("COMMIT")
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Runs ``change`` in a transaction on the writer thread; when this returns, the change is on the disk.
+
+        Raises Unavailable when the disk is full or another process holds the store. A caller that is cancelled does
+        not know whether the change was made; it is made whole or not at all.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, change)
+
+    def _transact(self, change: Callable[[Connection], T]) -> T:
+        try:
+            with self._engine.begin() as connection:
+                return change(connection)
+        except OperationalError as error:
+            raise Unavailable(f"the store cannot be written: {_reason(error)}; nothing was changed") from error
+
+    async def forget(self) -> None:
+        """Empties the write-ahead log, so that no removed secret stays in it."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._truncate_log)
+
+    def _truncate_log(self) -> None:
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"the store cannot be written: {error}") from error
+
+
+def _create_private(path: Path) -> None:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for pragma in _PRAGMAS:
+        connection.execute(pragma).fetchall()
+    return connection
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    if found != ["ok"]:
+        raise SetupError(f"the store {path} is damaged: {'; '.join(found)}; put a backup of it in its place")
+
+
+def _engine(connection: sqlite3.Connection) -> sqlalchemy.Engine:
+    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: connection, poolclass=pool.StaticPool)
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _reason(error: Exception) -> str:
+    return str(error.orig) if isinstance(error, sqlalchemy.exc.DBAPIError) else str(error)

@@ -1,0 +1,111 @@
+"""The tables. Times are milliseconds since 1970 in UTC, ids are their text, enums their values.
+
+A change here is a migration too (``migrations/versions``); a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Integer, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("organization", Text, ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("key_id", Text, nullable=False, unique=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("suffix", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("expire_at", Integer),
+    Column("used_at", Integer),
+    Column("api_version", Text),
+)
+
+services = Table(
+    "services",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("organization", Text, ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("size", Text, nullable=False),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_gib", Integer, nullable=False),
+    Column("storage_gib", Integer, nullable=False),
+    Column("arch", Text, nullable=False),
+    Column("postgres_version", Text, nullable=False),
+    Column("ha_type", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("is_primary", Boolean, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("ca_certificates", Text, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("certificate_renew_at", Integer, nullable=False),
+    Column("restart", Integer, nullable=False),
+    Column("password_version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_reason", Text),
+    Column("host", Text),
+    Column("port", Integer),
+    Column("restart_seen", Integer, nullable=False),
+)
+"""Desired state, and in the last five columns what the engine was last seen to have made of it."""
+
+hostnames = Table(
+    "hostnames",
+    metadata,
+    Column("hostname", Text, primary_key=True),
+    Column("service", Text, ForeignKey("services.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("expires_at", Integer),
+)
+"""The current hostname of a service has no ``expires_at``; earlier ones work until then."""
+Index("uq_hostnames_current", hostnames.c.service, unique=True, sqlite_where=hostnames.c.expires_at.is_(None))
+Index("ix_hostnames_expires_at", hostnames.c.expires_at, sqlite_where=text("expires_at IS NOT NULL"))
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("service", Text, ForeignKey("services.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("service", Text, ForeignKey("services.id"), nullable=False, index=True),
+    Column("port", Integer, nullable=False, unique=True),
+    Column("uid", Integer, unique=True),
+    CheckConstraint("port BETWEEN 1 AND 65535", name="ck_instances_port"),
+)
+"""Without a cascade: a service whose servers may still be there cannot vanish from the store."""
