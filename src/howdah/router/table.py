@@ -28,7 +28,7 @@ class RouteTable:
     def refresh(self) -> None:
         """Reads the file when it is another one than before."""
         try:
-            status = os.stat(self._path)  # noqa: PTH116  # in the path of every connection, and cheaper
+            status = os.stat(self._path)  # in the path of every connection, and cheaper
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if stamp == self._stamp:
                 return
