@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -124,7 +124,7 @@ class Access:
 
 
 @contextmanager
-def open_access(state: Path) -> Iterator[Access]:
+def open_access(state: Path) -> Generator[Access]:
     """Access to the store of a state directory, whether or not a server runs there. Raises SetupError."""
     with Store(store_file(state)) as store:
         yield Access(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -25,7 +26,8 @@ async def bootstrap(access: Access, file: Path, *, api_url: str) -> None:
 
     if not access.organizations():
         await access.create_first(hand_over)
-    elif not file.exists():
+        return
+    if not await asyncio.to_thread(file.exists):
         log.warning(
             "the first key cannot be shown again, its file is gone; make another: howdah keys create", file=str(file)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from howdah.domain.errors import SetupError
 
 
 @contextmanager
-def hold(file: Path) -> Iterator[None]:
+def hold(file: Path) -> Generator[None]:
     """Holds the lock; the kernel frees it when the process ends, however it ends.
 
     Raises SetupError naming the process that holds it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -161,7 +161,7 @@ class ControlPlane:
 
 
 @asynccontextmanager
-async def _running(name: str, work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
+async def _running(name: str, work: Coroutine[None, None, None]) -> AsyncGenerator[asyncio.Task[None]]:
     task = asyncio.create_task(work, name=name)
     try:
         yield task
@@ -169,7 +169,7 @@ async def _running(name: str, work: Coroutine[None, None, None]) -> AsyncIterato
         task.cancel()
         ended = await asyncio.gather(task, return_exceptions=True)
         if isinstance(ended[0], Exception):
-            log.error(f"{name} stopped", exc_info=ended[0])
+            log.error("loop stopped", loop=name, exc_info=ended[0])
 
 
 def _prepare(state: Path) -> None:

@@ -75,7 +75,7 @@ class Reconciler:
                     async with self._turns, asyncio.timeout(PASS_SECONDS):
                         again_after = await self._passes.run(service)
                     failures = 0
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001
                     failures += 1
                     again_after = min(FIRST_BACK_OFF_SECONDS * 2 ** (failures - 1), LONGEST_BACK_OFF_SECONDS)
                     self._log_failure(service, error, again_after)
@@ -108,8 +108,8 @@ class Reconciler:
         while True:
             try:
                 await work()
-            except Exception as error:
-                log.error(f"{name} failed", exc_info=error)
+            except Exception as error:  # noqa: BLE001
+                log.error("loop failed", loop=name, exc_info=error)
                 await asyncio.sleep(FIRST_BACK_OFF_SECONDS)
             await asyncio.sleep(0)
 

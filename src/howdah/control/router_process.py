@@ -12,9 +12,10 @@ import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -23,6 +24,7 @@ from howdah.domain.errors import SetupError
 from howdah.domain.settings import RouterSettings
 
 START_SECONDS = 15.0
+POLL_SECONDS = 0.01
 FIRST_BACK_OFF_SECONDS = 0.1
 LONGEST_BACK_OFF_SECONDS = 10.0
 STEADY_SECONDS = 10.0
@@ -61,12 +63,7 @@ class RouterProcess:
         self._directory.mkdir(mode=0o755, exist_ok=True)
         self._log_file.parent.mkdir(mode=0o700, exist_ok=True)
         self.port = self._remembered_port()
-        running = self._running()
-        if running is None:
-            running = await self._launch()
-        else:
-            log.info("router adopted", pid=running.pid, port=running.port)
-        self._take(running)
+        self._take(await self._adopt() or await self._launch())
 
     async def watch(self) -> None:
         """Starts it again whenever it ends, until cancelled."""
@@ -78,14 +75,13 @@ class RouterProcess:
                 back_off = FIRST_BACK_OFF_SECONDS
             self.problem = "it ended and is being started again"
             log.warning("router ended", pid=self._pid)
-            while self.problem is not None:
-                try:
-                    self._take(await self._launch())
-                except SetupError as error:
-                    self.problem = str(error)
-                    log.error("router does not start", reason=str(error), again_after=back_off)
-                    await asyncio.sleep(back_off)
-                    back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
+            try:
+                self._take(await self._launch())
+            except SetupError as error:
+                self.problem = str(error)
+                log.error("router does not start", reason=str(error), again_after=back_off)
+                await asyncio.sleep(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
 
     def _take(self, running: RouterStatus) -> None:
         asked = self._settings.port
@@ -106,20 +102,51 @@ class RouterProcess:
         return self._settings.port
 
     def _running(self) -> RouterStatus | None:
-        """The router that serves this state directory, if one does: its process is asked, not its file alone."""
+        """What the router of this state directory says, if it runs: its process is asked, not its file alone."""
         status = _read_json(self._status_file)
         pid, port = status.get("pid"), status.get("port")
-        if not isinstance(pid, int) or not isinstance(port, int):
+        if not isinstance(pid, int) or not isinstance(port, int) or not self._is_router(pid):
             return None
+        return RouterStatus(pid, port)
+
+    def _is_router(self, pid: int) -> bool:
         arguments = _arguments(pid)
-        if "howdah.router" in arguments and str(self._status_file) in arguments:
-            return RouterStatus(pid, port)
-        return None
+        return "howdah.router" in arguments and str(self._status_file) in arguments
+
+    async def _adopt(self) -> RouterStatus | None:
+        """A router that runs already, though it may only be starting."""
+        processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+        if not any(map(self._is_router, processes)):
+            return None
+        running = await self._listening(lambda: not any(map(self._is_router, processes)))
+        if running is not None:
+            log.info("router adopted", pid=running.pid, port=running.port)
+        return running
+
+    async def _listening(self, ended: Callable[[], bool]) -> RouterStatus | None:
+        """Its status once it listens; None when it ended or took too long."""
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while (running := self._running()) is None:
+            if ended() or asyncio.get_running_loop().time() > deadline:
+                return None
+            await asyncio.sleep(POLL_SECONDS)
+        return running
 
     async def _launch(self) -> RouterStatus:
+        child = self._child = await asyncio.to_thread(self._spawn)
+        running = await self._listening(lambda: child.poll() is not None)
+        if running is None:
+            if child.poll() is None:
+                child.kill()
+            status = await asyncio.to_thread(child.wait)
+            raise SetupError(f"the router did not begin to listen (exit status {status}); see {self._log_file}")
+        log.info("router started", pid=running.pid, port=running.port)
+        return running
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         self._status_file.unlink(missing_ok=True)
         with self._log_file.open("ab") as output:
-            self._child = subprocess.Popen(
+            return subprocess.Popen(
                 [*self._dropped(), *self._command()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -127,21 +154,6 @@ class RouterProcess:
                 start_new_session=True,
                 cwd="/",
             )
-        child = self._child
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                while (running := self._running()) is None or running.pid != child.pid:
-                    if child.poll() is not None:
-                        raise SetupError(
-                            f"the router ended at its start with status {child.returncode}; see {self._log_file}"
-                        )
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            child.kill()
-            child.wait()
-            raise SetupError(f"the router did not listen within {START_SECONDS:g} s; see {self._log_file}") from None
-        log.info("router started", pid=running.pid, port=running.port)
-        return running
 
     def _command(self) -> list[str]:
         addresses = [part for address in self._settings.addresses for part in ("--address", address)]
@@ -181,7 +193,7 @@ class RouterProcess:
         ended = loop.create_future()
         loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
         try:
-            if self._running() is not None:
+            if self._is_router(self._pid):
                 await ended
         finally:
             loop.remove_reader(descriptor)
@@ -212,4 +224,4 @@ def _read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}

@@ -236,9 +236,9 @@ class Services:
         if new.ha_type is not HaType.NONE:
             raise BadRequest(f"haType '{new.ha_type}' is not yet supported; leave it out or give 'none'")
         tags = check_tags(new.tags)
-        id = ServiceId.new()
+        service = ServiceId.new()
         return Service(
-            id=id,
+            id=service,
             organization=organization,
             name=name,
             provider=provider,
@@ -248,7 +248,7 @@ class Services:
             postgres_version=new.postgres_version,
             ha_type=new.ha_type,
             tags=tags,
-            hostname=self._new_hostname(id, name, region, provider),
+            hostname=self._new_hostname(service, name, region, provider),
             is_primary=True,
             state=ServiceState.CREATING,
             state_reason=None,

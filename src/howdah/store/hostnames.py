@@ -11,7 +11,7 @@ from howdah.domain.ids import ServiceId
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import hostnames
-from howdah.store.times import from_ms, to_ms
+from howdah.store.times import maybe_from_ms, to_ms
 
 _CURRENT_FIRST = (hostnames.c.expires_at.is_not(None), hostnames.c.expires_at.desc(), hostnames.c.hostname)
 _OF = select(hostnames.c.hostname).where(hostnames.c.service == bindparam("service")).order_by(*_CURRENT_FIRST)
@@ -48,7 +48,7 @@ def with_expired(store: Store, now: datetime) -> list[ServiceId]:
 def next_expiry(store: Store) -> datetime | None:
     """When the next name expires."""
     row = store.one(_NEXT)
-    return None if row is None else from_ms(row[0])
+    return None if row is None else maybe_from_ms(row[0])
 
 
 def add(connection: Connection, service: ServiceId, hostname: str) -> None:

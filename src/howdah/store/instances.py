@@ -17,7 +17,7 @@ from howdah.store.store import Store
 from howdah.store.tables import instances
 
 
-def _select() -> Select[Any]:
+def _select() -> Select[*tuple[Any, ...]]:
     return select(instances.c.id, instances.c.service, instances.c.port, instances.c.uid)
 
 

@@ -13,7 +13,7 @@ from howdah.domain.organizations import ApiKey, ApiVersion, KeyState, Role
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import api_keys
-from howdah.store.times import from_ms, to_ms
+from howdah.store.times import from_ms, maybe_from_ms, maybe_to_ms, to_ms
 
 _COLUMNS = (
     api_keys.c.id,
@@ -30,7 +30,7 @@ _COLUMNS = (
 )
 
 
-def _select(*more: Any) -> Select[Any]:
+def _select(*more: Any) -> Select[*tuple[Any, ...]]:
     return select(*_COLUMNS, *more)
 
 
@@ -67,8 +67,8 @@ def add(connection: Connection, key: ApiKey, secret_hash: bytes) -> None:
             role=key.role,
             state=key.state,
             created_at=to_ms(key.created_at),
-            expire_at=to_ms(key.expire_at),
-            used_at=to_ms(key.used_at),
+            expire_at=maybe_to_ms(key.expire_at),
+            used_at=maybe_to_ms(key.used_at),
             api_version=key.api_version,
         )
     )
@@ -96,7 +96,7 @@ def _key(row: tuple[Any, ...]) -> ApiKey:
         state=KeyState(row[5]),
         suffix=row[6],
         created_at=from_ms(row[7]),
-        expire_at=from_ms(row[8]),
-        used_at=from_ms(row[9]),
+        expire_at=maybe_from_ms(row[8]),
+        used_at=maybe_from_ms(row[9]),
         api_version=None if row[10] is None else ApiVersion(row[10]),
     )

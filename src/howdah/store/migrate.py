@@ -33,9 +33,9 @@ def _revision(connection: Connection) -> str | None:
 
 def _upgrade(connection: Connection, path: Path, found: str | None) -> None:
     # Imported here: it takes longer than everything else that a command needs, and is needed once per version.
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))

@@ -14,7 +14,7 @@ from howdah.store.tables import organizations
 from howdah.store.times import from_ms, to_ms
 
 
-def _select() -> Select[Any]:
+def _select() -> Select[*tuple[Any, ...]]:
     return select(organizations.c.id, organizations.c.name, organizations.c.created_at)
 
 

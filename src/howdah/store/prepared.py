@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import ClauseElement
 from sqlalchemy.dialects import sqlite
 
 _DIALECT = sqlite.dialect(paramstyle="named")
@@ -18,10 +18,12 @@ class Prepared:
 
     __slots__ = ("_constants", "sql")
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: ClauseElement) -> None:
         compiled = statement.compile(dialect=_DIALECT)
         self.sql = str(compiled)
-        self._constants: dict[str, Any] = {name: value for name, value in compiled.params.items() if value is not None}
+        self._constants: dict[str, Any] = {
+            name: value for name, value in (compiled.params or {}).items() if value is not None
+        }
 
     def parameters(self, given: dict[str, Any]) -> dict[str, Any]:
         return self._constants | given

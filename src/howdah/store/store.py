@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import sqlalchemy
-from sqlalchemy import Connection, event, pool
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, pool
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from howdah.domain.errors import SetupError, Unavailable
 from howdah.store.migrate import migrate
@@ -52,7 +51,7 @@ class Store:
             migrate(self._engine, path)
         except OSError as error:
             raise SetupError(f"the store {path} cannot be opened: {error.strerror}") from None
-        except (sqlite3.Error, sqlalchemy.exc.DBAPIError) as error:
+        except (sqlite3.Error, DBAPIError) as error:
             raise SetupError(f"the store {path} cannot be opened: {_reason(error)}") from None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -81,7 +80,7 @@ class Store:
         return rows[0] if rows else None
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Generator[None]:
         """Reads inside see one state of the store. Nothing may be awaited inside."""
         self._reader.execute("BEGIN")
         try:
@@ -132,8 +131,8 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
         raise SetupError(f"the store {path} is damaged: {'; '.join(found)}; put a backup of it in its place")
 
 
-def _engine(connection: sqlite3.Connection) -> sqlalchemy.Engine:
-    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: connection, poolclass=pool.StaticPool)
+def _engine(connection: sqlite3.Connection) -> Engine:
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=pool.StaticPool)
 
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -143,4 +142,4 @@ def _engine(connection: sqlite3.Connection) -> sqlalchemy.Engine:
 
 
 def _reason(error: Exception) -> str:
-    return str(error.orig) if isinstance(error, sqlalchemy.exc.DBAPIError) else str(error)
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)

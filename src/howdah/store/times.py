@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import overload
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-@overload
-def to_ms(moment: datetime) -> int: ...
-@overload
-def to_ms(moment: datetime | None) -> int | None: ...
-def to_ms(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _EPOCH) // _MILLISECOND
+def to_ms(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
 
 
-@overload
-def from_ms(milliseconds: int) -> datetime: ...
-@overload
-def from_ms(milliseconds: int | None) -> datetime | None: ...
-def from_ms(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else _EPOCH + milliseconds * _MILLISECOND
+def from_ms(milliseconds: int) -> datetime:
+    return _EPOCH + milliseconds * _MILLISECOND
+
+
+def maybe_to_ms(moment: datetime | None) -> int | None:
+    return None if moment is None else to_ms(moment)
+
+
+def maybe_from_ms(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else from_ms(milliseconds)
