@@ -1,0 +1,38 @@
+"""Howdah's own additions, below /v1/howdah: never in upstream's paths."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from howdah import __version__
+from howdah.api import rendering
+from howdah.api.call import Call
+from howdah.api.calls.services import target
+from howdah.api.connections import connections
+from howdah.domain.organizations import ApiVersion
+
+
+async def get_catalog(call: Call) -> Response:
+    return call.success(rendering.catalog(call.plane.catalog))
+
+
+async def get_version(call: Call) -> Response:
+    return call.success({"howdah": __version__, "apiVersion": call.version, "apiVersions": list(ApiVersion)})
+
+
+async def get_service_state(call: Call) -> Response:
+    found = call.plane.services.get(call.organization, call.service)
+    return call.success(
+        {
+            "id": rendering.service_id(found.id, call.version),
+            "name": found.name,
+            "state": found.state,
+            "reason": found.state_reason,
+        }
+    )
+
+
+async def get_connections(call: Call) -> Response:
+    found = call.plane.services.get(call.organization, call.service)
+    visible = call.may_see_credentials and call.version is ApiVersion.PREVIEW
+    return call.success(connections(target(call, found, found.password if visible else None)))

@@ -1,0 +1,141 @@
+"""The OpenAPI document, made from the operations, so that it cannot say what the server does not do."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from howdah import __version__
+from howdah.api import schemas
+from howdah.api.operation import Access, Operation
+from howdah.api.operations import OPERATIONS
+from howdah.api.schemas import Schema
+from howdah.api.versions import HEADER
+from howdah.domain.organizations import ApiVersion
+from howdah.domain.states import ServiceState
+
+_DESCRIPTION = (
+    "Postgres services on your own machines. Every call wants HTTP Basic (key id, key secret); every answer is JSON"
+    f" with requestId and status. The header {HEADER} chooses between preview and beta."
+)
+_ID = "A UBID or a UUID, whatever the version"
+_PARAMETERS: dict[str, Schema] = {
+    "organizationId": schemas.UUID,
+    "postgresId": schemas.described(schemas.TEXT, _ID),
+    "keyId": schemas.UUID,
+    "activityId": schemas.TEXT,
+    "queryId": schemas.TEXT,
+    "tag": schemas.described(schemas.TEXT, "key, or key:value"),
+    "state": schemas.choice(ServiceState),
+    "name": schemas.described(schemas.TEXT, "The whole name"),
+}
+_ERRORS: dict[HTTPStatus, str] = {
+    HTTPStatus.BAD_REQUEST: "The request breaks a rule that the sentence names",
+    HTTPStatus.UNAUTHORIZED: "No valid key",
+    HTTPStatus.FORBIDDEN: "The key's role does not allow it",
+    HTTPStatus.NOT_FOUND: "No such thing for this key",
+    HTTPStatus.CONFLICT: "The present state does not allow it",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 1 MiB",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as JSON",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "A defect of the server; its log has the requestId",
+    HTTPStatus.NOT_IMPLEMENTED: "Not built yet",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not now, or stored and still being applied",
+}
+
+
+def openapi_document(app: FastAPI) -> Schema:
+    """The document of all routes of ``app`` that are meant to be seen."""
+    document = get_openapi(title="Howdah", version=__version__, description=_DESCRIPTION, routes=app.routes)
+    document["components"] = {
+        "schemas": schemas.SCHEMAS | _body_schemas(),
+        "responses": {status.name: _error(text) for status, text in _ERRORS.items()},
+        "securitySchemes": {"basicAuth": {"type": "http", "scheme": "basic", "description": "Key id and key secret"}},
+    }
+    return document
+
+
+def operation_document(operation: Operation) -> Schema:
+    """What the document says of one call beyond its id, tag and summary."""
+    document: Schema = {
+        "security": [{"basicAuth": []}],
+        "parameters": _parameters(operation),
+        "responses": _responses(operation),
+    }
+    if operation.body is not None:
+        schema = schemas.reference(operation.body.name)
+        content = {media_type: {"schema": schema} for media_type in operation.media_types}
+        document["requestBody"] = {"required": True, "content": content}
+    return document
+
+
+def open_document(result: str) -> Schema:
+    """The same for a call that wants no key."""
+    return {"responses": {"200": _success(schemas.reference(result)), **_failures(HTTPStatus.SERVICE_UNAVAILABLE)}}
+
+
+def _parameters(operation: Operation) -> list[Schema]:
+    version = {"name": HEADER, "in": "header", "required": False, "schema": schemas.choice(ApiVersion)}
+    in_path = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    return [
+        *(_parameter(name, "path", required=True) for name in in_path),
+        *(_parameter(name, "query", required=False) for name in operation.query),
+        version,
+    ]
+
+
+def _parameter(name: str, place: str, *, required: bool) -> Schema:
+    return {"name": name, "in": place, "required": required, "schema": _PARAMETERS[name]}
+
+
+def _responses(operation: Operation) -> Schema:
+    failures = [HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED]
+    if operation.access is not Access.READ:
+        failures.append(HTTPStatus.FORBIDDEN)
+    if "{" in operation.path:
+        failures.append(HTTPStatus.NOT_FOUND)
+    if operation.handler is None:
+        return _failures(*failures, HTTPStatus.NOT_IMPLEMENTED)
+    if operation.access is Access.WRITE:
+        failures += [HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE]
+    if operation.body is not None:
+        failures += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]
+    return {"200": _result(operation), **_failures(*failures, HTTPStatus.INTERNAL_SERVER_ERROR)}
+
+
+def _result(operation: Operation) -> Schema:
+    if operation.result is None:
+        return _success(None)
+    if operation.result == "Pem":
+        disposition = {"Content-Disposition": {"schema": schemas.TEXT}}
+        content = {"application/x-pem-file": {"schema": schemas.TEXT}}
+        return {"description": "PEM certificates", "headers": disposition, "content": content}
+    result = schemas.reference(operation.result)
+    return _success(schemas.array(result) if operation.many else result)
+
+
+def _success(result: Schema | None) -> Schema:
+    fields: dict[str, Schema] = {"requestId": schemas.UUID, "status": {"const": 200}}
+    if result is not None:
+        fields = {"result": result} | fields
+    return {"description": "Done", "content": {"application/json": {"schema": schemas.record(fields)}}}
+
+
+def _failures(*statuses: HTTPStatus) -> Schema:
+    return {str(int(status)): {"$ref": f"#/components/responses/{status.name}"} for status in sorted(statuses)}
+
+
+def _error(text: str) -> Schema:
+    return {"description": text, "content": {"application/json": {"schema": schemas.reference("Error")}}}
+
+
+def _body_schemas() -> dict[str, Schema]:
+    found: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        if operation.body is not None:
+            schema = operation.body.adapter.json_schema(ref_template="#/components/schemas/{model}")
+            found |= schema.pop("$defs", {})
+            found[operation.body.name] = schema
+    return found

@@ -1,0 +1,59 @@
+"""From a request to a call: who asks, for which organization, in which version, and whether the key may."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from howdah.api.authentication import authenticate
+from howdah.api.call import Call, uuid_in_path
+from howdah.api.exchange import exchange_of
+from howdah.api.operation import Access, Operation
+from howdah.api.plane import PlaneLike
+from howdah.api.versions import asked_version, usual_version
+from howdah.domain.errors import BadRequest, Forbidden, NotFound, NotImplementedYet
+from howdah.domain.organizations import ApiKey, Role
+
+_ALLOWED = {
+    Access.READ: frozenset(Role),
+    Access.WRITE: frozenset({Role.ADMIN, Role.DEVELOPER}),
+    Access.KEYS: frozenset({Role.ADMIN}),
+}
+
+
+def endpoint(operation: Operation, plane: PlaneLike) -> Callable[[Request], Awaitable[Response]]:
+    """The function that answers requests for ``operation``; its checks in the order that docs/api.md promises."""
+    default_version = plane.settings.api.default_version
+    allowed = _ALLOWED[operation.access]
+
+    async def answer(request: Request) -> Response:
+        headers = request.headers
+        exchange = exchange_of(request.scope)
+        exchange.version = usual_version(headers, pinned=None, default=default_version)
+        key = authenticate(headers, plane.access)
+        exchange.version = usual_version(headers, pinned=key.api_version, default=default_version)
+        _check_organization(request, key)
+        exchange.version = asked_version(headers) or exchange.version
+        if key.role not in allowed:
+            raise Forbidden(_refusal(key, operation))
+        if operation.handler is None:
+            raise NotImplementedYet(f"{operation.method} {operation.path} is not built yet; /docs lists what is")
+        if operation.method == "POST" and "idempotency-key" in headers:
+            raise BadRequest("header Idempotency-Key is not yet supported; leave it out")
+        return await operation.handler(Call(plane, request, exchange.request_id, key, exchange.version))
+
+    return answer
+
+
+def _check_organization(request: Request, key: ApiKey) -> None:
+    text = request.path_params.get("organizationId")
+    # Another's organization and one that does not exist look alike, so that ids cannot be probed.
+    if text is not None and uuid_in_path(text, "organization") != key.organization:
+        raise NotFound(f"there is no organization {text!a}")
+
+
+def _refusal(key: ApiKey, operation: Operation) -> str:
+    needed = "; ".join(sorted(role for role in _ALLOWED[operation.access]))
+    return f"a key with the role {key.role} may not do this ({operation.summary.lower()}); it needs: {needed}"

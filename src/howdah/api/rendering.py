@@ -1,0 +1,119 @@
+"""Domain values as the dictionaries that answers carry. Built by hand: this is the hot path of a read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from howdah.domain.catalog import Catalog
+from howdah.domain.ids import ServiceId
+from howdah.domain.organizations import ApiKey, ApiVersion, Organization
+from howdah.domain.services import Service
+from howdah.domain.states import HaType, PostgresVersion
+from howdah.domain.tags import Tag
+
+USERNAME = "postgres"
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def service_id(id: ServiceId, version: ApiVersion) -> str:
+    return str(id.uuid) if version is ApiVersion.BETA else id.ubid
+
+
+def tags(given: tuple[Tag, ...]) -> list[dict[str, str]]:
+    return [{"key": tag.key} if tag.value is None else {"key": tag.key, "value": tag.value} for tag in given]
+
+
+def service(found: Service, version: ApiVersion, connection_string: str | None) -> dict[str, Any]:
+    """A service with the seed's fields in the seed's order; with credentials when a connection string is given."""
+    shown: dict[str, Any] = {
+        "id": service_id(found.id, version),
+        "name": found.name,
+        "provider": found.provider,
+        "region": found.region,
+        "postgresVersion": found.postgres_version,
+        "size": found.size.name,
+        "storageSize": found.storage_gib,
+        "haType": found.ha_type,
+        "tags": tags(found.tags),
+    }
+    if connection_string is not None:
+        shown["connectionString"] = connection_string
+    shown["username"] = USERNAME
+    if connection_string is not None:
+        shown["password"] = found.password
+    shown["hostname"] = found.hostname
+    shown["isPrimary"] = found.is_primary
+    shown["state"] = found.state
+    shown["createdAt"] = timestamp(found.created_at)
+    return shown
+
+
+def list_item(found: Service, version: ApiVersion) -> dict[str, Any]:
+    """A service as a list shows it: no credentials, and a hostname in ``preview`` only."""
+    shown: dict[str, Any] = {
+        "id": service_id(found.id, version),
+        "name": found.name,
+        "provider": found.provider,
+        "region": found.region,
+        "postgresVersion": found.postgres_version,
+        "size": found.size.name,
+        "haType": found.ha_type,
+        "tags": tags(found.tags),
+    }
+    if version is ApiVersion.PREVIEW:
+        shown["hostname"] = found.hostname
+    shown["isPrimary"] = found.is_primary
+    shown["state"] = found.state
+    shown["createdAt"] = timestamp(found.created_at)
+    return shown
+
+
+def organization(found: Organization) -> dict[str, Any]:
+    return {
+        "id": str(found.id),
+        "createdAt": timestamp(found.created_at),
+        "name": found.name,
+        "privateEndpoints": [],
+        "byocConfig": [],
+        "enableCoreDumps": False,
+    }
+
+
+def key(found: ApiKey) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": str(found.id),
+        "name": found.name,
+        "state": found.state,
+        "roles": [found.role],
+        "assignedRoles": [],
+        "keySuffix": found.suffix,
+        "createdAt": timestamp(found.created_at),
+        "expireAt": None if found.expire_at is None else timestamp(found.expire_at),
+    }
+    if found.used_at is not None:
+        shown["usedAt"] = timestamp(found.used_at)
+    return shown
+
+
+def catalog(found: Catalog) -> dict[str, Any]:
+    return {
+        "providers": [{"name": name, "regions": list(regions)} for name, regions in found.regions.items()],
+        "sizes": [
+            {
+                "name": size.name,
+                "provider": size.provider,
+                "vcpus": size.vcpus,
+                "memoryGiB": size.memory_gib,
+                "storageGiB": size.storage_gib,
+                "arch": size.arch,
+            }
+            for size in found.sizes.values()
+        ],
+        "postgresVersions": list(PostgresVersion),
+        "haTypes": [HaType.NONE],
+    }

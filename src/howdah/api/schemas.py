@@ -1,0 +1,183 @@
+"""JSON Schemas of what answers carry; those of bodies come from ``models``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from howdah.domain.organizations import ApiVersion, KeyState, Role
+from howdah.domain.states import HaType, PostgresVersion, ServiceState
+
+Schema = dict[str, Any]
+
+_UBID = "pg[0-9a-hjkmnp-tv-z]{24}"
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_MOMENT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
+
+TEXT: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+BOOLEAN: Schema = {"type": "boolean"}
+UUID: Schema = {"type": "string", "format": "uuid"}
+MOMENT: Schema = {"type": "string", "format": "date-time", "pattern": _MOMENT, "examples": ["2026-03-26T20:51:16.384Z"]}
+
+
+def reference(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def choice(values: type[StrEnum]) -> Schema:
+    return {"type": "string", "enum": list(values)}
+
+
+def record(fields: Mapping[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    """An object whose fields are all there, save those that are optional."""
+    required = [field for field in fields if field not in optional]
+    return {"type": "object", "properties": dict(fields), "required": required}
+
+
+def described(schema: Schema, text: str) -> Schema:
+    return schema | {"description": text}
+
+
+SERVICE_ID: Schema = {
+    "type": "string",
+    "pattern": f"^({_UBID}|{_UUID})$",
+    "description": "A UBID in the API version preview, a UUID (the same 128 bits) in beta",
+    "examples": ["pg7myrd1j06p3gx4zrm2ze8qz6", "3d3d8686-4035-86d0-8749-fc505f722ff3"],
+}
+
+_COMMON: dict[str, Schema] = {
+    "id": SERVICE_ID,
+    "name": TEXT,
+    "provider": TEXT,
+    "region": TEXT,
+    "postgresVersion": choice(PostgresVersion),
+    "size": TEXT,
+}
+_STATE: dict[str, Schema] = {
+    "isPrimary": BOOLEAN,
+    "state": reference("State"),
+    "createdAt": MOMENT,
+}
+_CREDENTIAL = "Never for query_endpoints; in beta in the answer to a create only"
+
+_SERVICE = record(
+    _COMMON
+    | {
+        "storageSize": described(INTEGER, "GiB"),
+        "haType": choice(HaType),
+        "tags": array(reference("Tag")),
+        "connectionString": described(TEXT, f"As libpq reads it. {_CREDENTIAL}"),
+        "username": TEXT,
+        "password": described(TEXT, _CREDENTIAL),
+        "hostname": TEXT,
+    }
+    | _STATE,
+    optional=("connectionString", "password"),
+)
+
+_LIST_ITEM = record(
+    _COMMON
+    | {
+        "haType": choice(HaType),
+        "tags": array(reference("Tag")),
+        "hostname": described(TEXT, "In preview only"),
+    }
+    | _STATE,
+    optional=("hostname",),
+)
+
+_KEY = record(
+    {
+        "id": UUID,
+        "name": TEXT,
+        "state": choice(KeyState),
+        "roles": array(choice(Role)),
+        "assignedRoles": described(array({"type": "object"}), "Custom roles; there are none"),
+        "keySuffix": described(TEXT, "The last 4 characters of the secret"),
+        "createdAt": MOMENT,
+        "expireAt": {"anyOf": [MOMENT, {"type": "null"}]},
+        "usedAt": MOMENT,
+    },
+    optional=("usedAt",),
+)
+
+_ORGANIZATION = record(
+    {
+        "id": UUID,
+        "createdAt": MOMENT,
+        "name": TEXT,
+        "privateEndpoints": described(array({"type": "object"}), "There are none"),
+        "byocConfig": described(array({"type": "object"}), "There is none"),
+        "enableCoreDumps": BOOLEAN,
+    }
+)
+
+_CATALOG = record(
+    {
+        "providers": array(record({"name": TEXT, "regions": array(TEXT)})),
+        "sizes": array(
+            record(
+                {
+                    "name": TEXT,
+                    "provider": TEXT,
+                    "vcpus": INTEGER,
+                    "memoryGiB": INTEGER,
+                    "storageGiB": described(INTEGER, "The storageSize that belongs to this size"),
+                    "arch": TEXT,
+                }
+            )
+        ),
+        "postgresVersions": array(choice(PostgresVersion)),
+        "haTypes": array(choice(HaType)),
+    }
+)
+
+_STRINGS: Schema = {"type": "object", "additionalProperties": TEXT}
+
+_CONNECTIONS = record(
+    {
+        "direct": described(_STRINGS, "By driver: encrypted, and channel-bound where the driver can"),
+        "verified": described(_STRINGS, "By driver: verifying the server by its CA certificates too"),
+        "pooled": {"type": "null", "description": "Not yet supported"},
+        "notes": array(TEXT),
+    }
+)
+
+_ERROR = record(
+    {
+        "status": described(INTEGER, "The HTTP status"),
+        "error": described(TEXT, "CODE: a sentence that names the field, the rule it broke and what is accepted"),
+        "requestId": UUID,
+    }
+)
+
+SCHEMAS: dict[str, Schema] = {
+    "PostgresService": _SERVICE,
+    "PostgresServiceListItem": _LIST_ITEM,
+    "PostgresServicePasswordResource": record(
+        {"password": described(TEXT, "Only when it was generated")}, optional=("password",)
+    ),
+    "State": choice(ServiceState),
+    "Organization": _ORGANIZATION,
+    "ApiKey": _KEY,
+    "Catalog": _CATALOG,
+    "Version": record({"howdah": TEXT, "apiVersion": choice(ApiVersion), "apiVersions": array(choice(ApiVersion))}),
+    "ServiceState": record(
+        {
+            "id": SERVICE_ID,
+            "name": TEXT,
+            "state": reference("State"),
+            "reason": {"type": ["string", "null"], "description": "Why it is not running; null when nothing is wrong"},
+        }
+    ),
+    "Connections": _CONNECTIONS,
+    "Health": record({"healthy": BOOLEAN}),
+    "Readiness": record({"ready": BOOLEAN}),
+    "Error": _ERROR,
+}

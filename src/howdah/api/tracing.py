@@ -1,0 +1,72 @@
+"""The outermost layer: a request id for every request, in its answer and in its log lines, and an answer for every
+exception."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from howdah.api.envelope import internal_error
+from howdah.api.exchange import Exchange, begin
+
+log = structlog.stdlib.get_logger("howdah.api")
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Tracing:
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = begin(scope, str(uuid.uuid4()))
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            await self._answer(scope, receive, send, exchange)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        began = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_headers(exchange)]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            log.info("client went away", method=scope["method"], path=scope["path"])
+            return
+        except Exception:
+            log.exception("unexpected error", method=scope["method"], path=scope["path"])
+            if status:
+                raise  # the answer has begun; only ending the connection tells the client
+            await internal_error(exchange.request_id)(scope, receive, send_with_headers)
+        write = log.debug if scope["method"] in _READS and status < 500 else log.info
+        milliseconds = round((time.perf_counter() - began) * 1000, 1)
+        write("request", method=scope["method"], path=scope["path"], status=status, milliseconds=milliseconds)
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
+
+
+def _headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    headers = [(b"x-request-id", exchange.request_id.encode()), (b"cache-control", b"no-store")]
+    if exchange.version is not None:
+        headers.append((b"howdah-api-version", exchange.version.encode()))
+    return headers

@@ -1,0 +1,60 @@
+"""A control plane of its own for each test: the real one, over an engine without Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.client import Client
+from api.document import Document
+from api.fake_engine import FakeEngine
+from howdah.api.app import create_app
+from howdah.control.plane import ControlPlane
+from howdah.domain.organizations import Role
+from howdah.domain.settings import Settings
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(state=tmp_path / "state")
+
+
+@pytest.fixture
+async def plane(settings: Settings, engine: FakeEngine, tmp_path: Path) -> AsyncIterator[ControlPlane]:
+    hosts = tmp_path / "hosts"
+    hosts.touch()
+    async with ControlPlane(settings, lambda _: engine, hosts_file=hosts, with_router=False) as plane:
+        yield plane
+
+
+@pytest.fixture
+async def client(plane: ControlPlane) -> AsyncIterator[Client]:
+    """An admin."""
+    organization = plane.access.organizations()[0]
+    key, secret = await plane.access.create_key(organization.id, name="test", role=Role.ADMIN, api_version=None)
+    app = create_app(plane)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://howdah.test") as http:
+        document = Document((await http.get("/openapi.json")).json())
+        yield Client(http, document, plane, organization.id, (key.key_id, secret))
+
+
+@pytest.fixture
+async def reader(client: Client) -> Client:
+    """A key that only reads."""
+    return await client.with_key(Role.QUERY_ENDPOINTS)
+
+
+@pytest.fixture
+def nobody(client: Client) -> Client:
+    """Without a key."""
+    return replace(client, auth=None)
