@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pwd
 import random
 from collections.abc import Iterator
@@ -73,7 +74,9 @@ class Allocation:
     def _free_uid(self) -> int | None:
         if self._uids is None:
             return None
-        taken = {instance.uid for instance in self._registry.all()}
+        # Another Howdah on this machine has its own registry, but the same run directory.
+        elsewhere = {entry.stat(follow_symlinks=False).st_uid for entry in os.scandir(self._layout.run)}
+        taken = {instance.uid for instance in self._registry.all()} | elsewhere
         found = next((uid for uid in _from_anywhere(self._uids) if uid not in taken and not _is_named(uid)), None)
         if found is None:
             raise Unavailable(f"no free uid is left in {self._uids.start}-{self._uids.stop - 1}")

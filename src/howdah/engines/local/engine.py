@@ -113,17 +113,16 @@ class LocalEngine:
     async def remove(self, service: ServiceId) -> Removal:
         return await remove_service(self._ready_machine(), service)
 
-    async def stop(self, service: ServiceId) -> bool:
-        """Have a service's server end (fast) without changing what is wanted; whether it has, within bounded time.
+    async def stop(self, service: ServiceId) -> None:
+        """Have a service's server end without changing what is wanted: a pass of ``reconcile`` starts it again.
 
-        For taking the whole machine down: a pass of ``reconcile`` starts it again.
+        A fast shutdown; one that takes too long becomes an immediate one. Raises Unavailable when it does not end.
         """
         machine = self._ready_machine()
-        ended = True
         for instance in machine.registry.of(service):
             adopt(machine, instance)
-            ended = await stop(machine, instance) and ended
-        return ended
+            while not await stop(machine, instance):
+                pass
 
     def _observe(self, service: ServiceId) -> Observed:
         machine = self._ready_machine()
