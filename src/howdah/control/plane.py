@@ -53,6 +53,8 @@ class ControlPlane:
     store: Store
     access: Access
     services: Services
+    reconciler: Reconciler
+    schedule: CertificateSchedule
 
     def __init__(
         self,
@@ -132,8 +134,12 @@ class ControlPlane:
         await engine.start()
         stack.push_async_callback(engine.close)
         effects = Effects()
-        reconciler = Reconciler(engine, Passes(engine, self.store, vault, publisher, effects), effects)
-        schedule = CertificateSchedule(self.store, vault, self._clock, publish=publisher.publish, wake=reconciler.wake)
+        reconciler = self.reconciler = Reconciler(
+            engine, Passes(engine, self.store, vault, publisher, effects), effects
+        )
+        schedule = self.schedule = CertificateSchedule(
+            self.store, vault, self._clock, publish=publisher.publish, wake=reconciler.wake
+        )
         self.services = Services(
             self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule
         )

@@ -108,7 +108,7 @@ class Reconciler:
         while True:
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 log.error("loop failed", loop=name, exc_info=error)
                 await asyncio.sleep(FIRST_BACK_OFF_SECONDS)
             await asyncio.sleep(0)

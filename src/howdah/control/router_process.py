@@ -113,12 +113,14 @@ class RouterProcess:
         arguments = _arguments(pid)
         return "howdah.router" in arguments and str(self._status_file) in arguments
 
+    def _is_anywhere(self) -> bool:
+        return any(self._is_router(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+
     async def _adopt(self) -> RouterStatus | None:
         """A router that runs already, though it may only be starting."""
-        processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-        if not any(map(self._is_router, processes)):
+        if not self._is_anywhere():
             return None
-        running = await self._listening(lambda: not any(map(self._is_router, processes)))
+        running = await self._listening(lambda: not self._is_anywhere())
         if running is not None:
             log.info("router adopted", pid=running.pid, port=running.port)
         return running

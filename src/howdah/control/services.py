@@ -197,6 +197,8 @@ class Services:
         )
         if not applied:
             state = self.get(organization, id).state
+            if state is ServiceState.DELETING:
+                raise _not_found(id)
             raise Unavailable(
                 f"the password is stored and still being applied: the service is {state}; it takes effect as soon as"
                 " Postgres can be reached"

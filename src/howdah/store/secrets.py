@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, distinct, func, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from howdah.domain.ids import ServiceId
@@ -41,7 +41,7 @@ def put(connection: Connection, service: ServiceId, sealed: Mapping[str, bytes])
 def key_ids(store: Store, where: slice) -> set[bytes]:
     """Ids of the keys that everything was sealed with; ``where`` they are in a sealed secret."""
     part = func.substr(secrets.c.sealed, where.start + 1, where.stop - where.start)
-    return {row[0] for row in store.all(Prepared(select(distinct(part))))}
+    return {row[0] for row in store.all(Prepared(select(part).distinct()))}
 
 
 def _pairs(rows: list[tuple[Any, ...]]) -> list[tuple[str, bytes]]:

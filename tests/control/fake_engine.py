@@ -1,0 +1,132 @@
+"""An engine whose servers are entries of a dictionary. The dictionary outlives the engine, as servers outlive Howdah."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from howdah.domain.ids import InstanceId, ServiceId
+from howdah.domain.instances import Instance, InstanceRegistry
+from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.engines.protocol import Removal
+
+
+@dataclass
+class Server:
+    port: int
+    up: bool = False
+    restart: int = 0
+    starts: int = 0
+    password_version: int = 0
+    verifier: str = ""
+    certificate: str = ""
+    key: str = ""
+    names: tuple[str, ...] = ()
+
+
+@dataclass
+class World:
+    """What exists outside the control plane. ``broken``: services whose server does not start, with the reason."""
+
+    servers: dict[ServiceId, Server] = field(default_factory=dict)
+    broken: dict[ServiceId, str] = field(default_factory=dict)
+    next_port: int = 20_000
+
+
+async def _nothing(_call: str, _service: ServiceId) -> None:
+    return
+
+
+class FakeEngine:
+    """``before``: awaited before each call is carried out; it may wait, raise or be cancelled."""
+
+    def __init__(
+        self,
+        world: World,
+        registry: InstanceRegistry,
+        before: Callable[[str, ServiceId], Awaitable[None]] = _nothing,
+    ) -> None:
+        self.world = world
+        self.registry = registry
+        self.before = before
+        self.events: asyncio.Queue[ServiceId] = asyncio.Queue()
+        self.passes: dict[ServiceId, int] = {}
+        self.running: set[ServiceId] = set()
+
+    async def start(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def changes(self) -> AsyncIterator[ServiceId]:
+        while True:
+            yield await self.events.get()
+
+    async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
+        assert spec.id not in self.running, "two passes of one service at a time"
+        self.running.add(spec.id)
+        try:
+            self.passes[spec.id] = self.passes.get(spec.id, 0) + 1
+            await self.before("reconcile", spec.id)
+            return await self._step(spec, secrets)
+        finally:
+            self.running.discard(spec.id)
+
+    async def _step(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
+        server = self.world.servers.get(spec.id)
+        if server is None:
+            if not self.registry.of(spec.id):
+                self.world.next_port += 1
+                await self.registry.put(Instance(InstanceId.new(), spec.id, self.world.next_port, None))
+            self.world.servers[spec.id] = server = Server(self.registry.of(spec.id)[0].port)
+        elif server.up and server.restart != spec.restart:
+            server.up = False
+        elif not server.up and spec.id in self.world.broken:
+            return self._status(spec, server, reason=self.world.broken[spec.id], retry_after=0.05)
+        elif not server.up:
+            server.up, server.restart, server.starts = True, spec.restart, server.starts + 1
+        elif server.certificate != spec.certificate or server.names != spec.hostnames:
+            server.certificate, server.key, server.names = spec.certificate, secrets.certificate_key, spec.hostnames
+        elif server.password_version != spec.password_version:
+            server.password_version, server.verifier = spec.password_version, secrets.password_verifier
+        else:
+            return self._status(spec, server, ready=True)
+        return self._status(spec, server)
+
+    def _status(
+        self,
+        spec: ServiceSpec,
+        server: Server,
+        *,
+        ready: bool = False,
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> ServiceStatus:
+        return ServiceStatus(
+            ready=ready,
+            settled=ready,
+            primary=Endpoint("127.0.0.1", server.port),
+            reason=reason,
+            restart=server.restart if server.up else None,
+            password_version=server.password_version if server.up else None,
+            certificate=server.certificate if server.up else None,
+            retry_after=retry_after,
+        )
+
+    async def remove(self, service: ServiceId) -> Removal:
+        await self.before("remove", service)
+        if (server := self.world.servers.get(service)) is None:
+            for instance in self.registry.of(service):
+                await self.registry.remove(instance.id)
+            return Removal.REMOVED
+        if server.up:
+            server.up = False
+        else:
+            del self.world.servers[service]
+        return Removal.STILL_THERE
+
+    def crash(self, service: ServiceId) -> None:
+        self.world.servers[service].up = False
+        self.events.put_nowait(service)
