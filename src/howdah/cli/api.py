@@ -1,0 +1,108 @@
+"""The API as the command line calls it."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+from howdah.cli.state import read_credentials, serve_command, state_directory
+from howdah.domain.errors import HowdahError, NotFound, SetupError, Unauthorized, Unavailable
+
+NAMES = ("API_URL", "ORG_ID", "KEY_ID", "KEY_SECRET")
+TIMEOUT_SECONDS = 30.0
+
+
+class ApiError(HowdahError):
+    """The server refused the call; the sentence is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """``hint``: what to do when nothing answers at ``url``."""
+
+    url: str
+    organization: str
+    key_id: str
+    key_secret: str
+    hint: str
+
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
+    ) -> Any:
+        """The ``result`` of a call below the organization's services. Raises ApiError, NotFound, Unavailable."""
+        where = f"/v1/organizations/{quote(self.organization, safe='')}/postgres{path}"
+        if query:
+            where += f"?{urlencode(query)}"
+        status, answer = self._send(method, where, body)
+        if status == 200:
+            return answer.get("result")
+        raise self._refused(status, answer)
+
+    def connections(self, service: str) -> Any:
+        status, answer = self._send("GET", f"/v1/howdah/services/{quote(service, safe='')}/connections", None)
+        if status == 200:
+            return answer.get("result")
+        raise self._refused(status, answer)
+
+    def _refused(self, status: int, answer: Mapping[str, Any]) -> HowdahError:
+        sentence = str(answer.get("error", f"status {status} without a reason"))
+        if status == 401:
+            return Unauthorized(
+                f"the server does not accept the key {self.key_id!r} ({sentence.partition(': ')[2] or sentence});"
+                " keys are made with howdah keys create"
+            )
+        if status == 404:
+            return NotFound(sentence.partition(": ")[2] or sentence)
+        return ApiError(sentence.partition(": ")[2] or sentence)
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, dict[str, Any]]:
+        parts = urlsplit(self.url)
+        connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+        credentials = base64.b64encode(f"{self.key_id}:{self.key_secret}".encode()).decode()
+        headers = {"Authorization": f"Basic {credentials}", "Howdah-Api-Version": "preview"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, parts.path.rstrip("/") + path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            return answer.status, _decoded(answer.read(), self.url)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(f"no Howdah answers at {self.url} ({error}); {self.hint}") from None
+        finally:
+            connection.close()
+
+
+def _decoded(content: bytes, url: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Unavailable(f"what answers at {url} is not Howdah")
+    return cast("dict[str, Any]", answer)
+
+
+def connect(state: Path | None) -> Api:
+    """The server that API_URL, ORG_ID, KEY_ID and KEY_SECRET name, else the one of the state directory."""
+    given = {name: os.environ.get(name, "") for name in NAMES}
+    if state is None and any(given.values()):
+        if missing := [name for name in NAMES if not given[name]]:
+            raise SetupError(f"the environment has some of {', '.join(NAMES)} but lacks {', '.join(missing)}")
+        return _api(given, "API_URL names it: is it the right one?")
+    directory = state_directory(state)
+    return _api(read_credentials(directory), f"start it: {serve_command(directory)}")
+
+
+def _api(given: Mapping[str, str], hint: str) -> Api:
+    url = given["API_URL"].rstrip("/")
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise SetupError(f"API_URL is {url!r}; it must be like http://127.0.0.1:8686")
+    return Api(url, given["ORG_ID"], given["KEY_ID"], given["KEY_SECRET"], hint)

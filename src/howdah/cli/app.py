@@ -1,0 +1,39 @@
+"""All commands together."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from howdah.cli import doctor, env, keys, orgs, serve, services, stop, version
+from howdah.cli.output import fail
+from howdah.domain.errors import HowdahError
+
+app = typer.Typer(
+    name="howdah",
+    help="Managed Postgres on machines you own.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve.serve)
+app.command("stop")(stop.stop)
+app.command("env")(env.env)
+app.command("doctor")(doctor.doctor)
+app.command("version")(version.version)
+app.add_typer(services.app, name="services")
+app.add_typer(orgs.app, name="orgs")
+app.add_typer(keys.app, name="keys")
+
+
+def run() -> None:
+    try:
+        app(prog_name="howdah")
+    except HowdahError as error:
+        fail(error.sentence, as_json="--json" in sys.argv)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away; Python would complain while flushing
+        raise SystemExit(1) from None

@@ -1,0 +1,1 @@
+"""What ``howdah doctor`` looks at, by subject."""

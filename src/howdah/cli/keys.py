@@ -1,0 +1,113 @@
+"""``howdah keys``: directly in the store; a running server sees the change at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from howdah.cli.options import JsonOption, StateOption
+from howdah.cli.output import note, show_fields, show_json, show_table
+from howdah.cli.state import require_store, state_directory
+from howdah.domain.errors import BadRequest, NotFound
+from howdah.domain.organizations import ApiKey, ApiVersion, Role
+
+if TYPE_CHECKING:
+    from howdah.control.access import Access
+
+app = typer.Typer(help="API keys.", no_args_is_help=True, rich_markup_mode=None)
+
+OrganizationOption = Annotated[
+    str | None,
+    typer.Option("--org", metavar="ID", help="Its id or name. Not needed while there is one only.", show_default=False),
+]
+
+
+@app.command("list")
+def list_keys(organization: OrganizationOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """The keys of an organization, oldest first, without their secrets."""
+    from howdah.control.access import open_access
+
+    require_store(directory := state_directory(state))
+    with open_access(directory) as access:
+        found = access.keys(_organization(access, organization))
+    if as_json:
+        show_json([_fields(key) for key in found])
+        return
+    rows = [(k.key_id, k.name, k.role, k.state, f"…{k.suffix}", k.api_version or "", k.created_at) for k in found]
+    columns = ("KEY ID", "NAME", "ROLE", "STATE", "SECRET", "API", "CREATED")
+    show_table(columns, [[*row[:-1], f"{row[-1]:%Y-%m-%dT%H:%M:%SZ}"] for row in rows], nothing="no keys")
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "from the command line",
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.ADMIN,
+    api_version: Annotated[
+        ApiVersion | None,
+        typer.Option(help="The API version of requests with this key that choose none.", show_default=False),
+    ] = None,
+    organization: OrganizationOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A new key. Its secret is shown now and never again."""
+    from howdah.control.access import open_access
+
+    require_store(directory := state_directory(state))
+    with open_access(directory) as access:
+        owner = _organization(access, organization)
+        key, secret = asyncio.run(access.create_key(owner, name=name, role=role, api_version=api_version))
+    if as_json:
+        show_json(_fields(key) | {"keySecret": secret})
+        return
+    show_fields({"KEY_ID": key.key_id, "KEY_SECRET": secret, "ORG_ID": owner, "role": key.role})
+    note("Keep the secret now: it is not stored and cannot be shown again.")
+
+
+@app.command("revoke")
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID")], state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """Disable a key, at once and for good."""
+    from howdah.control.access import open_access
+
+    require_store(directory := state_directory(state))
+    with open_access(directory) as access:
+        asyncio.run(access.revoke_key(key_id))
+    if as_json:
+        show_json({"keyId": key_id, "state": "disabled"})
+        return
+    note(f"{key_id} is disabled")
+
+
+def _organization(access: Access, wanted: str | None) -> UUID:
+    """The organization of that id or name; the only one when nothing is said."""
+    everyone = access.organizations()
+    if wanted is None:
+        if len(everyone) == 1:
+            return everyone[0].id
+        names = ", ".join(f"{organization.id} ({organization.name})" for organization in everyone)
+        raise BadRequest(f"there are {len(everyone)} organizations; say which with --org: {names}")
+    found = [one.id for one in everyone if wanted in {str(one.id), one.name}]
+    if len(found) > 1:
+        raise BadRequest(f"{len(found)} organizations are called {wanted!r}; give the id, see howdah orgs list")
+    if not found:
+        raise NotFound(f"there is no organization {wanted!r}; see howdah orgs list")
+    return found[0]
+
+
+def _fields(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": str(key.id),
+        "keyId": key.key_id,
+        "organizationId": str(key.organization),
+        "name": key.name,
+        "role": key.role,
+        "state": key.state,
+        "keySuffix": key.suffix,
+        "apiVersion": key.api_version,
+        "createdAt": key.created_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }

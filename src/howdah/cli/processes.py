@@ -1,0 +1,107 @@
+"""The processes of a state directory: control plane, router, servers. Found by what the kernel says of them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from howdah.control.paths import lock_file, router_directory
+from howdah.launcher.processes import all_pids, inspect_process, pids_in_directories
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running Postgres. ``pid``: its postmaster."""
+
+    pid: int
+    service: str
+    data: Path
+
+
+def control_plane(state: Path) -> int | None:
+    """The pid of the control plane that holds the state directory; None when none does."""
+    try:
+        descriptor = os.open(lock_file(state), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        said = os.pread(descriptor, 20, 0).strip()
+        return int(said) if said.isdigit() else None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def routers(state: Path) -> list[int]:
+    """The routers of the state directory: one, or none."""
+    directory = os.path.realpath(router_directory(state))
+    found: list[int] = []
+    for pid in all_pids():
+        facts = inspect_process(pid)
+        if facts is None or "howdah.router" not in facts.arguments:
+            continue
+        if any(os.path.dirname(os.path.realpath(argument)) == directory for argument in facts.arguments[1:]):
+            found.append(pid)
+    return found
+
+
+def router_ports(state: Path) -> list[int]:
+    """The ports of the routers that run."""
+    try:
+        status = json.loads((router_directory(state) / "status.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [int(status["port"])] if status.get("pid") in routers(state) else []
+
+
+def servers(state: Path) -> list[Server]:
+    """Every postmaster that works in a data directory of ``state``."""
+    found: list[Server] = []
+    for data in sorted(Path(os.path.realpath(state)).glob("services/*/*/data")):
+        pids = {pid for pid in pids_in_directories([str(data)]) if _is_postgres(pid)}
+        found += [Server(pid, data.parent.parent.name, data) for pid in sorted(pids) if _parent(pid) not in pids]
+    return found
+
+
+def end(pids: Iterable[int], how: signal.Signals, *, within: float) -> list[int]:
+    """Signals the processes and waits for them; those that are left after ``within`` seconds."""
+    left = {pid: handle for pid in pids if (handle := _open(pid)) is not None}
+    for handle in left.values():
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, how)
+    deadline = time.monotonic() + within
+    while left and time.monotonic() < deadline:
+        for pid in [pid for pid in left if inspect_process(pid) is None]:
+            os.close(left.pop(pid))
+        time.sleep(0.02)
+    for handle in left.values():
+        os.close(handle)
+    return list(left)
+
+
+def _open(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _is_postgres(pid: int) -> bool:
+    facts = inspect_process(pid)
+    return facts is not None and Path(facts.executable).name == "postgres"
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError):
+        return 0

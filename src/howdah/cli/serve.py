@@ -1,0 +1,82 @@
+"""``howdah serve``: the control plane with its API, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from howdah.cli.options import ConfigOption, StateOption
+from howdah.cli.output import fail, note
+from howdah.cli.settings import settings_for
+from howdah.domain.settings import Settings
+
+
+def serve(
+    state: StateOption = None,
+    config: ConfigOption = None,
+    api_port: Annotated[
+        int | None, typer.Option(help="Port of the API; 0: any free one. Default 8686.", show_default=False)
+    ] = None,
+    postgres_port: Annotated[
+        int | None,
+        typer.Option(help="Port for Postgres clients; 0: any free one. Default 5432.", show_default=False),
+    ] = None,
+) -> None:
+    """Run a server in the foreground. The first start makes an organization and an admin key.
+
+    Ctrl-C or SIGTERM ends the control plane alone: services and their connections go on, and the next start takes
+    them over. To stop everything: howdah stop.
+    """
+    import uvloop
+
+    from howdah.cli.logs import set_up_logs
+
+    settings = settings_for(state, config, api__port=api_port, router__port=postgres_port)
+    set_up_logs()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
+    except asyncio.CancelledError:
+        fail("stopped before it was ready")
+
+
+async def _serve(settings: Settings) -> None:
+    from howdah.api.app import create_app
+    from howdah.cli.banner import api_url, banner, farewell
+    from howdah.cli.listening import HttpServer, listen
+    from howdah.control.plane import ControlPlane
+    from howdah.engines.local.engine import LocalEngine
+
+    _refuse_a_second(settings)
+    listener = listen(settings.api)
+    settings = replace(settings, api=replace(settings.api, port=listener.getsockname()[1]))
+    this = asyncio.current_task()
+    assert this is not None
+    _on_signals(this.cancel)
+    async with ControlPlane(settings, lambda registry: LocalEngine(settings, registry, progress=note)) as plane:
+        server = HttpServer(create_app(plane))
+        _on_signals(server.stop)
+        plane.announce(api_url(settings))
+        note(banner(plane))
+        await server.serve(sockets=[listener])
+        note(farewell(plane))
+
+
+def _on_signals(react: Callable[[], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, react)
+
+
+def _refuse_a_second(settings: Settings) -> None:
+    """Says who serves the state directory, before a taken port would hide that."""
+    from howdah.control.lock import hold
+    from howdah.control.paths import lock_file
+
+    if lock_file(settings.state).exists():
+        with hold(lock_file(settings.state)):
+            pass

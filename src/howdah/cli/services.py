@@ -1,0 +1,143 @@
+"""``howdah services``: through the API of a running server."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from howdah.cli.api import Api, connect
+from howdah.cli.options import JsonOption, StateOption
+from howdah.cli.output import note, show_fields, show_json, show_table
+from howdah.cli.waiting import wait_until_gone, wait_until_running
+from howdah.domain.errors import BadRequest, Conflict, NotFound
+from howdah.domain.ids import ServiceId
+
+app = typer.Typer(help="Postgres services.", no_args_is_help=True, rich_markup_mode=None)
+
+ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="Its id, or its name where that is unique.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until it is done; progress on stderr.")]
+TimeoutOption = Annotated[float, typer.Option(help="Seconds that --wait waits at most.", min=0)]
+
+
+@app.command("list")
+def list_services(
+    tag: Annotated[str | None, typer.Option(help="KEY or KEY:VALUE.", show_default=False)] = None,
+    state_is: Annotated[str | None, typer.Option("--in-state", help="For example running.", show_default=False)] = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """All services, oldest first."""
+    query = {name: value for name, value in (("tag", tag), ("state", state_is)) if value}
+    found: list[dict[str, Any]] = connect(state).call("GET", "", query=query)
+    if as_json:
+        show_json(found)
+        return
+    rows = [(s["id"], s["name"], s["state"], s["postgresVersion"], s["size"], s.get("region", "")) for s in found]
+    show_table(("ID", "NAME", "STATE", "POSTGRES", "SIZE", "REGION"), rows, nothing="no services")
+
+
+@app.command("get")
+def get(service: ServiceArgument, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """One service, with its connection string."""
+    api = connect(state)
+    _show(api.call("GET", f"/{_id(api, service)}"), as_json=as_json)
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="1 to 50 letters, digits, spaces, hyphens, underscores, dots.")],
+    provider: Annotated[str, typer.Option(help="From the catalog.")] = "aws",
+    region: Annotated[str, typer.Option(help="From the catalog.")] = "us-west-2",
+    size: Annotated[str, typer.Option(help="From the catalog.")] = "r8gd.large",
+    postgres_version: Annotated[str, typer.Option(help="17 or 18.")] = "18",
+    tag: Annotated[
+        list[str] | None, typer.Option(help="KEY or KEY=VALUE; may be repeated.", show_default=False)
+    ] = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = 120,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A new service. Its hostname can be connected to at once; it answers when Postgres is up."""
+    api = connect(state)
+    body: dict[str, Any] = {"name": name, "provider": provider, "region": region, "size": size}
+    body["postgresVersion"] = postgres_version
+    if tag:
+        body["tags"] = [_tag(one) for one in tag]
+    made = api.call("POST", "", body)
+    if wait:
+        made = wait_until_running(api, made["id"], seconds=timeout)
+    _show(made, as_json=as_json)
+
+
+@app.command("delete")
+def delete(
+    service: ServiceArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = 120,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a service with all of its data."""
+    api = connect(state)
+    found = _id(api, service)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadRequest("delete removes the service with all of its data; add --yes to say that you mean it")
+        typer.confirm(f"Delete {service} ({found}) with all of its data?", abort=True, err=True)
+    api.call("DELETE", f"/{found}")
+    if wait:
+        wait_until_gone(api, found, seconds=timeout)
+    if as_json:
+        show_json({"id": found, "deleted": wait})
+        return
+    note(f"{found} is deleted" if wait else f"{found} is being deleted")
+
+
+@app.command("restart")
+def restart(
+    service: ServiceArgument,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = 120,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restart the Postgres of a service; new connections wait for it."""
+    api = connect(state)
+    found = _id(api, service)
+    shown = api.call("PATCH", f"/{found}/state", {"command": "restart"})
+    if wait:
+        shown = wait_until_running(api, found, seconds=timeout)
+    _show(shown, as_json=as_json)
+
+
+def _tag(text: str) -> dict[str, str]:
+    key, separator, value = text.partition("=")
+    return {"key": key, "value": value} if separator else {"key": key}
+
+
+def _id(api: Api, wanted: str) -> str:
+    """The id of the service of that id or name."""
+    try:
+        return ServiceId.parse(wanted).ubid
+    except ValueError:
+        pass
+    everyone: list[dict[str, Any]] = api.call("GET", "")
+    found = [service["id"] for service in everyone if service["name"] == wanted]
+    if len(found) > 1:
+        raise Conflict(f"{len(found)} services are called {wanted!r}; give the id: {', '.join(found)}")
+    if not found:
+        names = ", ".join(sorted({service["name"] for service in everyone})[:10]) or "none"
+        raise NotFound(f"there is no service {wanted!r}; there are: {names}")
+    return found[0]
+
+
+def _show(service: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show_json(service)
+        return
+    tags = [f"{tag['key']}={tag['value']}" if "value" in tag else tag["key"] for tag in service.get("tags", [])]
+    show_fields({name: value for name, value in service.items() if name != "tags"} | {"tags": " ".join(tags) or "-"})
