@@ -135,7 +135,7 @@ class Rig:
         found: list[int] = []
         for pid in all_pids():
             facts = inspect_process(pid)
-            if facts and (facts.directory.startswith(state) or (facts.arguments + ("", "", ""))[2].startswith(state)):
+            if facts and any(path.startswith(state) for path in (facts.directory, *facts.arguments[2:3])):
                 found.append(pid)
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -147,9 +148,8 @@ async def test_an_instance_has_an_os_user_of_its_own_when_howdah_is_root(rig: Ri
     await settle(engine, two)
     assert rig.instance(one).uid != rig.instance(two).uid
     pid = rig.postmaster(one)
-    status = dict(
-        line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line
-    )
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     uid = str(rig.instance(one).uid)
     assert status["Uid"].split() == [uid] * 4
     assert status["Gid"].split() == [uid] * 4

@@ -27,15 +27,15 @@ class ProcessFacts:
 def inspect_process(pid: int) -> ProcessFacts | None:
     """The facts of a process; None when there is none, it is a zombie, or it may not be looked at."""
     try:
-        state, started = _stat(pid)
-        if state in "ZX":
+        fields = _stat(pid)
+        if fields[0] in "ZX":
             return None
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             arguments = file.read(65536).decode(errors="replace").split("\0")
         return ProcessFacts(
             pid=pid,
-            started=started,
-            state=state,
+            started=int(fields[19]),
+            state=fields[0],
             uid=os.stat(f"/proc/{pid}").st_uid,
             executable=os.readlink(f"/proc/{pid}/exe").removesuffix(_DELETED),
             directory=os.readlink(f"/proc/{pid}/cwd").removesuffix(_DELETED),
@@ -45,10 +45,10 @@ def inspect_process(pid: int) -> ProcessFacts | None:
         return None
 
 
-def _stat(pid: int) -> tuple[str, int]:
+def _stat(pid: int) -> list[str]:
+    """The fields from the third on, see proc(5)."""
     with open(f"/proc/{pid}/stat", "rb") as file:
-        fields = file.read(4096).rpartition(b")")[2].split()
-    return fields[0].decode(), int(fields[19])
+        return file.read(4096).rpartition(b")")[2].decode().split()
 
 
 def all_pids() -> Iterator[int]:
@@ -71,15 +71,18 @@ def pids_of_user(uid: int) -> list[int]:
 
 
 def pids_in_directories(directories: Iterable[str]) -> list[int]:
-    """Every process whose working directory is one of ``directories`` or below it."""
+    """Every process whose working directory is one of ``directories`` or below it, but for those at a terminal: a
+    person who looks around there."""
     roots = tuple(directories)
     found: list[int] = []
     for pid in all_pids():
         try:
             directory = os.readlink(f"/proc/{pid}/cwd").removesuffix(_DELETED)
+            state, terminal = (fields := _stat(pid))[0], fields[4]
         except OSError:
             continue
-        if any(directory == root or directory.startswith(root + "/") for root in roots) and inspect_process(pid):
+        inside = any(directory == root or directory.startswith(root + "/") for root in roots)
+        if inside and state not in "ZX" and terminal == "0":
             found.append(pid)
     return found
 

@@ -78,7 +78,7 @@ class LocalEngine:
         await asyncio.to_thread(tidy, machine)
         for pool in machine.pools.values():
             await pool.start()
-        self._prober = asyncio.create_task(probe_all(machine.watch, machine.layout, self._probe_times))
+        self._prober = asyncio.create_task(probe_all(machine, self._probe_times))
         _log.info("local engine started", adopted=adopted)
 
     async def close(self) -> None:

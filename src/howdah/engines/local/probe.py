@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from howdah.domain.instances import Instance
 from howdah.engines.local.handshake import is_alive
-from howdah.engines.local.layout import Layout
-from howdah.engines.local.watch import Watch
+from howdah.engines.local.machine import Machine
+from howdah.engines.local.observe import server_phase
+from howdah.engines.local.observed import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +21,27 @@ class ProbeTimes:
     again: float = 1.0
 
 
-async def probe_all(watch: Watch, layout: Layout, times: ProbeTimes) -> None:
+async def probe_all(machine: Machine, times: ProbeTimes) -> None:
     """Probe for ever, the servers spread over the interval."""
     while True:
-        servers = watch.held()
+        servers = machine.watch.held()
         if not servers:
             await asyncio.sleep(times.again)
             continue
         pause = times.interval / len(servers)
         async with asyncio.TaskGroup() as group:
             for instance in servers:
-                group.create_task(_probe(watch, layout, instance, times))
+                group.create_task(_probe(machine, instance, times))
                 await asyncio.sleep(pause)
 
 
-async def _probe(watch: Watch, layout: Layout, instance: Instance, times: ProbeTimes) -> None:
-    path = f"{layout.sockets(instance.id)}/.s.PGSQL.{instance.port}"
+async def _probe(machine: Machine, instance: Instance, times: ProbeTimes) -> None:
+    watch, paths = machine.watch, machine.layout.of(instance)
+    path = f"{paths.sockets}/.s.PGSQL.{instance.port}"
     for _ in range(3):
         pid = watch.pid(instance.id)
-        if pid is None:
+        # One that is starting refuses us, with an error in its log.
+        if pid is None or server_phase(instance, paths, machine.ground, pid) is not Phase.READY:
             return
         alive = await is_alive(path, instance.port, limit=times.limit)
         if watch.pid(instance.id) == pid:

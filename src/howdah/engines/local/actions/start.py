@@ -8,6 +8,7 @@ import subprocess
 from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Instance
 from howdah.domain.services import ServiceSpec
+from howdah.engines.local.actions.await_ready import await_ready
 from howdah.engines.local.configuration import command_line
 from howdah.engines.local.layout import InstancePaths, make_run_directory
 from howdah.engines.local.machine import Machine
@@ -16,9 +17,21 @@ _SIGNAL_FILES = ("standby.signal", "recovery.signal")
 
 
 async def start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str) -> None:
-    """Raises Unavailable when processes of the previous server do not end; OSError."""
+    """Start it and wait a bounded time for it to be ready; only some do so at once.
+
+    Raises Unavailable when processes of the previous server do not end; OSError.
+    """
     async with machine.starts:
-        process = await asyncio.shield(asyncio.to_thread(_start, machine, instance, spec, digest))
+        spawned = asyncio.ensure_future(asyncio.to_thread(_start, machine, instance, spec, digest))
+        spawned.add_done_callback(lambda done: _hold(machine, instance, done))
+        # Whoever stops waiting: a process that has been started is watched.
+        await asyncio.shield(spawned)
+        await await_ready(machine, instance)
+
+
+def _hold(machine: Machine, instance: Instance, spawned: asyncio.Future[subprocess.Popen[bytes]]) -> None:
+    if not spawned.cancelled() and spawned.exception() is None:
+        process = spawned.result()
         machine.watch.hold(instance, process.pid, process)
 
 
