@@ -32,6 +32,7 @@ def create_app(plane: PlaneLike) -> FastAPI:
             operation.path,
             endpoint(operation, plane),
             methods=[operation.method],
+            status_code=HTTPStatus.NOT_IMPLEMENTED if operation.handler is None else HTTPStatus.OK,
             operation_id=operation.id,
             tags=[operation.tag],
             summary=operation.summary,

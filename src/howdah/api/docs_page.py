@@ -25,10 +25,10 @@ table { border-collapse: collapse; } td { padding: .1rem 1rem .1rem 0; vertical-
 def docs_page(document: Schema) -> str:
     """The whole page."""
     info = document["info"]
-    by_tag: dict[str, list[str]] = {}
+    by_tag: dict[str, list[str]] = {tag["name"]: [] for tag in document["tags"]}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            by_tag.setdefault(operation["tags"][0], []).append(_operation(method.upper(), path, operation))
+            by_tag[operation["tags"][0]].append(_operation(method.upper(), path, operation))
     calls = "".join(f"<h2>{escape(tag)}</h2>{''.join(entries)}" for tag, entries in by_tag.items())
     shapes = "".join(
         _folded(f"<code>{escape(name)}</code>", _schema(schema), anchor=name)

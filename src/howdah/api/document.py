@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from howdah import __version__
 from howdah.api import schemas
 from howdah.api.operation import Access, Operation
-from howdah.api.operations import OPERATIONS
+from howdah.api.operations import OPERATIONS, TAGS
 from howdah.api.schemas import Schema
 from howdah.api.versions import HEADER
 from howdah.domain.organizations import ApiVersion
@@ -49,6 +49,7 @@ _ERRORS: dict[HTTPStatus, str] = {
 def openapi_document(app: FastAPI) -> Schema:
     """The document of all routes of ``app`` that are meant to be seen."""
     document = get_openapi(title="Howdah", version=__version__, description=_DESCRIPTION, routes=app.routes)
+    document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     document["components"] = {
         "schemas": schemas.SCHEMAS | _body_schemas(),
         "responses": {status.name: _error(text) for status, text in _ERRORS.items()},
@@ -138,4 +139,16 @@ def _body_schemas() -> dict[str, Schema]:
             schema = operation.body.adapter.json_schema(ref_template="#/components/schemas/{model}")
             found |= schema.pop("$defs", {})
             found[operation.body.name] = schema
-    return found
+    return {name: _untitled(schema) for name, schema in found.items()}
+
+
+def _untitled(schema: Any) -> Any:
+    """Without the titles that pydantic makes of names, which say nothing and read badly."""
+    match schema:
+        case dict():
+            fields = cast("Schema", schema)
+            return {key: _untitled(value) for key, value in fields.items() if key != "title"}
+        case list():
+            return [_untitled(item) for item in cast("list[Any]", schema)]
+        case _:
+            return schema

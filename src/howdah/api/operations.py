@@ -11,6 +11,14 @@ from howdah.api.operation import Access, Operation
 from howdah.api.queries import KNOWN
 
 POSTGRES, PROMETHEUS, ORGANIZATION, KEYS, HOWDAH = "Postgres", "Prometheus", "Organization", "OpenAPI", "Howdah"
+TAGS = {
+    POSTGRES: "Services",
+    PROMETHEUS: "Metrics in Prometheus' text format",
+    ORGANIZATION: "Organizations and what was done in them",
+    KEYS: "API keys",
+    HOWDAH: "Howdah's own additions",
+    "Probes": "For supervisors; without a key",
+}
 
 _ORGANIZATION = "/v1/organizations/{organizationId}"
 _SERVICES = _ORGANIZATION + "/postgres"

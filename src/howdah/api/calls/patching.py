@@ -57,6 +57,11 @@ def _without_read_only(call: Call, service: Service, body: dict[str, Any]) -> di
     present = shown(call, service, credentials=True)
     for field in READ_ONLY.keys() & body.keys():
         accepted = (service.id.ubid, str(service.id.uuid)) if field == "id" else (present[field],)
-        if not any(type(body[field]) is type(value) and body[field] == value for value in accepted):
+        if not any(_equal(body[field], value) for value in accepted):
             raise BadRequest(f"{field} cannot change: {READ_ONLY[field]}")
     return {field: value for field, value in body.items() if field not in READ_ONLY}
+
+
+def _equal(given: object, present: object) -> bool:
+    """As JSON compares: 1 is not true."""
+    return given == present and isinstance(given, bool) == isinstance(present, bool)
