@@ -128,7 +128,7 @@ async def test_a_new_control_plane_converges_wherever_the_old_one_was_killed(
     whole = Kill(None)
     with boundaries_of(whole, monkeypatch):
         await life_until(whole, tmp_path / "whole", World(), command)
-    assert whole.crossed > 5
+    assert whole.crossed >= 4
     outcomes: set[int] = set()
     for at in range(1, whole.crossed + 1):
         kill, world, state = Kill(at), World(), tmp_path / f"killed-at-{at}"

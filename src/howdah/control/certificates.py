@@ -75,7 +75,7 @@ class CertificateSchedule:
         vault: Vault,
         clock: Clock,
         *,
-        publish: Callable[[], Awaitable[None]],
+        publish: Callable[[ServiceId], Awaitable[None]],
         wake: Callable[[ServiceId], None],
     ) -> None:
         self._store = store
@@ -109,8 +109,8 @@ class CertificateSchedule:
         for service in expired | set(services.due_for_renewal(self._store, now)):
             await self._store.write(lambda connection, service=service: self._renew(connection, service, now))
             self._wake(service)
-        if expired:
-            await self._publish()
+        for service in expired:
+            await self._publish(service)
 
     def _renew(self, connection: Connection, service: ServiceId, now: datetime) -> None:
         stored = services.within(connection, service)

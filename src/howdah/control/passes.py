@@ -51,10 +51,9 @@ class Passes:
             sealed = secrets.of(self._store, service)
         if stored is None:
             return None
+        await self._publisher.publish(service)
         if stored.service.state is ServiceState.DELETING:
             return await self._remove(service)
-        if stored.service.state is ServiceState.RESTARTING:
-            await self._publisher.publish()
         spec = _spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(service, sealed))
         await self._note(spec, status)
@@ -64,7 +63,6 @@ class Passes:
         return None if status.settled else UNSETTLED
 
     async def _remove(self, service: ServiceId) -> float | None:
-        await self._publisher.publish()
         if await self._engine.remove(service) is Removal.STILL_THERE:
             return REMOVAL_SECONDS
 
@@ -100,7 +98,7 @@ class Passes:
         finally:
             if opening is not None:
                 self._publisher.close(opening)
-        await self._publisher.publish()
+        await self._publisher.publish(spec.id)
 
 
 def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:

@@ -128,7 +128,7 @@ class ControlPlane:
         await self._resolution.start()
         publisher = Publisher(self.store, routes_file(state), self._keep_names)
         stack.callback(publisher.stop)
-        await publisher.publish()
+        await publisher.publish_all()
 
         engine = self._make_engine(StoredInstances(self.store))
         await engine.start()

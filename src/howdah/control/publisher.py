@@ -1,10 +1,10 @@
-"""The route table that the router reads, made from the store and replaced whole."""
+"""The route table that the router reads, made from the store, replaced whole."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,60 +30,51 @@ class Opening:
     restart: int
 
 
-def routes(
-    places: Iterable[Place], names: dict[ServiceId, list[str]], openings: dict[ServiceId, Opening]
-) -> list[Route]:
-    """The table: running services open, all others held, those that are being deleted absent."""
-    table: list[Route] = []
-    for place in places:
-        if place.state is ServiceState.DELETING:
-            continue
-        opening = openings.get(place.service)
-        if opening is not None and opening.restart == place.restart:
-            endpoint, state = opening.endpoint, RouteState.OPEN
-        elif place.endpoint is not None and place.state is ServiceState.RUNNING:
-            endpoint, state = place.endpoint, RouteState.OPEN
-        else:
-            endpoint, state = place.endpoint or _ANYWHERE, RouteState.HELD
-        own = tuple(names.get(place.service, ()))
-        table.append(Route(place.service.ubid, own, endpoint.host, endpoint.port, state))
-    return table
+def route(place: Place, names: tuple[str, ...], opening: Opening | None) -> Route | None:
+    """The route of a service: open when it runs, absent when it is being deleted, held otherwise."""
+    if place.state is ServiceState.DELETING:
+        return None
+    if opening is not None and opening.restart == place.restart:
+        endpoint, state = opening.endpoint, RouteState.OPEN
+    elif place.endpoint is not None and place.state is ServiceState.RUNNING:
+        endpoint, state = place.endpoint, RouteState.OPEN
+    else:
+        endpoint, state = place.endpoint or _ANYWHERE, RouteState.HELD
+    return Route(place.service.ubid, names, endpoint.host, endpoint.port, state)
 
 
 class Publisher:
-    """Writes the table. Calls that come while one is written share the next; each returns when a table that was read
-    from the store after the call is in place."""
+    """Keeps the table and writes it. Calls that come while it is written share the next writing; each returns when a
+    table that has what the store said after the call is in place."""
 
     def __init__(self, store: Store, file: Path, also: Callable[[list[Route]], None]) -> None:
         """``also``: told, on a thread, of each new table before it is in place."""
         self._store = store
         self._file = file
         self._also = also
+        self._table: dict[ServiceId, Route] = {}
+        self._stale: set[ServiceId] = set()
         self._openings: dict[ServiceId, Opening] = {}
         self._turn = asyncio.Lock()
+        self._in_place = False
         # One thread: what a cancelled call has begun is in place before the next table, never after it.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="routes")
-        self._asked = 0
-        self._done = 0
-        self._published: bytes | None = None
 
-    async def publish(self) -> None:
-        """Raises Unavailable when the file cannot be written."""
-        self._asked += 1
-        mine = self._asked
+    async def publish_all(self) -> None:
+        """Makes the whole table from the store. Raises Unavailable when the file cannot be written."""
+        await self.publish(*services.ids(self._store))
+
+    async def publish(self, *changed: ServiceId) -> None:
+        """Makes the routes of these services anew. Raises Unavailable when the file cannot be written."""
+        self._stale.update(changed)
         async with self._turn:
-            if self._done >= mine:
+            while self._stale:
+                self._refresh(self._stale.pop())
+            if self._in_place:
                 return
-            covers = self._asked
-            with self._store.snapshot():
-                places, names = services.places(self._store), hostnames.by_service(self._store)
-            table = routes(places, names, self._openings)
-            content = encode_routes(table)
-            if content != self._published:
-                self._published = None
-                await asyncio.get_running_loop().run_in_executor(self._writer, self._replace, table, content)
-                self._published = content
-            self._done = covers
+            table = list(self._table.values())
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._replace, table)
+            self._in_place = True
 
     def stop(self) -> None:
         """Waits for what is being written."""
@@ -92,19 +83,31 @@ class Publisher:
     async def open(self, opening: Opening) -> None:
         """Publishes the open route of a service that is not yet stored as running."""
         self._openings[opening.service] = opening
-        await self.publish()
+        await self.publish(opening.service)
 
     def close(self, opening: Opening) -> None:
         """What is stored counts again, from the next publishing on."""
         if self._openings.get(opening.service) == opening:
             del self._openings[opening.service]
 
-    def _replace(self, table: list[Route], content: bytes) -> None:
+    def _refresh(self, service: ServiceId) -> None:
+        with self._store.snapshot():
+            place, names = services.place(self._store, service), hostnames.of(self._store, service)
+        fresh = None if place is None else route(place, names, self._openings.get(service))
+        if fresh == self._table.get(service):
+            return
+        self._in_place = False
+        if fresh is None:
+            del self._table[service]
+        else:
+            self._table[service] = fresh
+
+    def _replace(self, table: list[Route]) -> None:
         self._also(table)
         aside = self._file.with_suffix(".new")
         try:
             with aside.open("wb") as file:
-                file.write(content)
+                file.write(encode_routes(table))
                 file.flush()
                 os.fchmod(file.fileno(), 0o644)
                 os.fsync(file.fileno())

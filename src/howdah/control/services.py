@@ -89,8 +89,8 @@ class Services:
             secrets.put(connection, service.id, sealed)
 
         await self._store.write(write)
-        await self._publisher.publish()
         self._reconciler.wake(service.id)
+        await self._publisher.publish(service.id)
         return service
 
     def get(self, organization: UUID, id: ServiceId) -> Service:
@@ -135,7 +135,7 @@ class Services:
             return True
 
         if await self._store.write(write):
-            await self._publisher.publish()
+            await self._publisher.publish(id)
             self._schedule.look_again()
             await self._name_in_effect(id)
         return self.get(organization, id)
@@ -172,7 +172,7 @@ class Services:
 
         await self._store.write(write)
         self._reconciler.effects.gone(id)
-        await self._publisher.publish()
+        await self._publisher.publish(id)
         self._reconciler.wake(id)
 
     async def set_password(self, organization: UUID, id: ServiceId, password: str | None) -> str | None:
@@ -216,7 +216,7 @@ class Services:
                 services.set_state(connection, id, ServiceState.RESTARTING)
 
         await self._store.write(write)
-        await self._publisher.publish()
+        await self._publisher.publish(id)
         self._reconciler.wake(id)
         return self.get(organization, id)
 

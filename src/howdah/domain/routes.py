@@ -42,7 +42,7 @@ def encode_routes(routes: Iterable[Route]) -> bytes:
         route.service: {"names": list(route.names), "host": route.host, "port": route.port, "state": route.state}
         for route in routes
     }
-    return json.dumps({"version": FORMAT_VERSION, "services": services}, indent=1).encode()
+    return json.dumps({"version": FORMAT_VERSION, "services": services}).encode()
 
 
 def decode_routes(content: bytes) -> tuple[Route, ...]:

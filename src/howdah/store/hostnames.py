@@ -16,7 +16,6 @@ from howdah.store.times import maybe_from_ms, to_ms
 _CURRENT_FIRST = (hostnames.c.expires_at.is_not(None), hostnames.c.expires_at.desc(), hostnames.c.hostname)
 _OF = select(hostnames.c.hostname).where(hostnames.c.service == bindparam("service")).order_by(*_CURRENT_FIRST)
 _NAMES_OF = Prepared(_OF)
-_ALL = Prepared(select(hostnames.c.service, hostnames.c.hostname).order_by(hostnames.c.service, *_CURRENT_FIRST))
 _EXPIRED = Prepared(select(hostnames.c.service).where(hostnames.c.expires_at <= bindparam("now")).distinct())
 
 _NEXT = Prepared(select(func.min(hostnames.c.expires_at)).where(hostnames.c.expires_at.is_not(None)))
@@ -30,14 +29,6 @@ def of(store: Store, service: ServiceId) -> tuple[str, ...]:
 def within(connection: Connection, service: ServiceId) -> tuple[str, ...]:
     """The same inside a transaction."""
     return tuple(connection.execute(_OF, {"service": str(service.uuid)}).scalars())
-
-
-def by_service(store: Store) -> dict[ServiceId, list[str]]:
-    """The hostnames of all services, the current one first."""
-    found: dict[str, list[str]] = {}
-    for service, hostname in store.all(_ALL):
-        found.setdefault(service, []).append(hostname)
-    return {ServiceId(UUID(service)): names for service, names in found.items()}
 
 
 def with_expired(store: Store, now: datetime) -> list[ServiceId]:

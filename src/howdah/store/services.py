@@ -45,7 +45,8 @@ class StoredService:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A service, its state, the restart that is wanted, and where its primary was last seen."""
+    """A service, its state, the restart that is wanted, and where its primary was last seen: what a route
+    is made from."""
 
     service: ServiceId
     state: ServiceState
@@ -102,11 +103,7 @@ _LIST = Prepared(
 _ONE = Prepared(_STORED)
 _ALL_IDS = Prepared(select(services.c.id).order_by(services.c.number))
 _DUE = Prepared(select(services.c.id).where(services.c.certificate_renew_at <= bindparam("now")))
-_PLACES = Prepared(
-    select(services.c.id, services.c.state, services.c.restart, services.c.host, services.c.port).order_by(
-        services.c.number
-    )
-)
+_PLACE = Prepared(select(services.c.state, services.c.restart, services.c.host, services.c.port).where(_ID))
 
 
 def visible(store: Store, organization: UUID, service: ServiceId) -> tuple[Service, bytes] | None:
@@ -139,12 +136,9 @@ def due_for_renewal(store: Store, now: datetime) -> list[ServiceId]:
     return [ServiceId(UUID(row[0])) for row in store.all(_DUE, {"now": to_ms(now)})]
 
 
-def places(store: Store) -> list[Place]:
-    """What a route table is made from."""
-    return [
-        Place(ServiceId(UUID(row[0])), ServiceState(row[1]), row[2], _endpoint(row[3], row[4]))
-        for row in store.all(_PLACES)
-    ]
+def place(store: Store, service: ServiceId) -> Place | None:
+    row = store.one(_PLACE, {"id": str(service.uuid)})
+    return None if row is None else Place(service, ServiceState(row[0]), row[1], _endpoint(row[2], row[3]))
 
 
 def add(connection: Connection, stored: StoredService) -> None:
