@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from howdah.control.environment import read_environment
 from howdah.control.paths import bootstrap_file, store_file
 from howdah.domain.errors import SetupError
 
@@ -45,8 +46,6 @@ def serve_command(state: Path) -> str:
 
 def read_credentials(state: Path) -> dict[str, str]:
     """API_URL, ORG_ID, KEY_ID and KEY_SECRET of the first start. Raises SetupError when they cannot be read."""
-    from howdah.control.bootstrap import read_environment
-
     file = bootstrap_file(state)
     try:
         there = file.exists()
