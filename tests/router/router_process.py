@@ -36,14 +36,20 @@ class RouterProcess:
         fresh.write_bytes(encode_routes(routes))
         fresh.replace(self.routes_file)
 
-    def start(self, *options: str, addresses: tuple[str, ...] = ("127.0.0.1",), prefix: tuple[str, ...] = ()) -> None:
+    def start(
+        self,
+        *options: str,
+        addresses: tuple[str, ...] = ("127.0.0.1",),
+        prefix: tuple[str, ...] = (),
+        stderr: int | None = None,
+    ) -> None:
         self.status_file.unlink(missing_ok=True)
         command = [*prefix, sys.executable, "-m", "howdah.router", "--routes", str(self.routes_file)]
         command += ["--port", str(self.port), "--status-file", str(self.status_file), *options]
         for address in addresses:
             command += ["--address", address]
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=stderr or log)
         self.port = eventually("the router listens", self._port)
 
     def _port(self) -> int | None:
@@ -62,6 +68,15 @@ class RouterProcess:
         assert self.process is not None
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")
+
+    def cpu_seconds(self) -> float:
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def open_files(self) -> int:
+        assert self.process is not None
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -146,7 +146,10 @@ def test_a_hello_without_extensions_has_no_name():
         (record(b"\x02\x00\x00\x00"), "handshake message 2 is not a ClientHello"),
         (record(b"\x01\xff\xff\xff"), "a ClientHello of 16777215 bytes, more than 65536"),
         (record(message([server_name(b"a.b"), server_name(b"c.d")])), "extension 0 twice"),
-        (record(message([server_name(b"")])), "the host name in server_name is not 1 to 255 printable ASCII characters"),
+        (
+            record(message([server_name(b"")])),
+            "the host name in server_name is not 1 to 255 printable ASCII characters",
+        ),
         (
             record(message([server_name(b"a b")])),
             "the host name in server_name is not 1 to 255 printable ASCII characters",
