@@ -64,7 +64,8 @@ def test_a_shell_hands_psql_the_string_for_libpq(kind: str) -> None:
 
 @BOTH
 def test_a_shell_reads_the_env_file(kind: str) -> None:
-    script = f"set -a\n{_strings(kind, UNRESOLVED)['env']}exec {sys.executable} -c 'import os, json; print(json.dumps(dict(os.environ)))'"
+    show = "import os, json; print(json.dumps(dict(os.environ)))"
+    script = f"set -a\n{_strings(kind, UNRESOLVED)['env']}exec {sys.executable} -c '{show}'"
     env = {"LC_ALL": "C.UTF-8"}
     printed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env=env)
     read: dict[str, str] = json.loads(printed.stdout)

@@ -6,36 +6,63 @@ work is not done: refused by name, because an ignored access list or setting wou
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from howdah.domain.names import MAX_NAME
+from howdah.domain.passwords import MAX_LENGTH, MIN_LENGTH
 from howdah.domain.states import HaType, PostgresVersion
+from howdah.domain.tags import MAX_KEY, MAX_TAGS, MAX_VALUE
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
-Version = Annotated[PostgresVersion, Field(strict=False, description="Major version of Postgres")]
+
+def _text(description: str, **rules: object) -> Any:
+    """A string whose ``rules`` the document states; the core checks them, with a better sentence than pydantic's."""
+    return Field(description=description, json_schema_extra=cast("dict[str, Any]", rules))
+
+
+Version = Annotated[PostgresVersion, Field(strict=False, description="Major version of Postgres; 17 when absent")]
 Ha = Annotated[HaType, Field(strict=False, description="High availability; other than none is not yet supported")]
 Name = Annotated[
-    str, Field(description="1 to 50 ASCII letters, digits, spaces, hyphens, underscores and dots; need not be unique")
+    str,
+    _text("Trimmed; need not be unique", minLength=1, maxLength=MAX_NAME, pattern=r"^[A-Za-z0-9 _.-]+$"),
 ]
-Provider = Annotated[str, Field(description="A provider of the catalog", examples=["aws"])]
-Region = Annotated[str, Field(description="A region of the provider", examples=["us-west-2"])]
-SizeName = Annotated[str, Field(description="A size of the provider", examples=["r8gd.large"])]
+Provider = Annotated[str, _text("A provider of the catalog", examples=["aws"])]
+Region = Annotated[str, _text("A region of the provider", examples=["us-west-2"])]
+SizeName = Annotated[str, _text("A size of the provider", examples=["r8gd.large"])]
 StorageSize = Annotated[
     int, Field(description="GiB; the one that belongs to the size, also when absent", examples=[118])
 ]
+Password = Annotated[
+    str,
+    _text(
+        "With a lower-case letter, an upper-case letter and a digit; absent: one is generated and returned",
+        minLength=MIN_LENGTH,
+        maxLength=MAX_LENGTH,
+        allOf=[{"pattern": "[a-z]"}, {"pattern": "[A-Z]"}, {"pattern": "[0-9]"}],
+    ),
+]
+Command = Annotated[
+    str, _text("promote and switchover are not yet supported", enum=["restart", "promote", "switchover"])
+]
+_TAG_PATTERN = "^[a-zA-Z0-9._-]*$"
 
 
 @with_config(_STRICT)
 class Tag(TypedDict):
-    key: Annotated[str, Field(description="1 to 128 characters of a-z A-Z 0-9 . _ -", examples=["Environment"])]
-    value: NotRequired[Annotated[str, Field(description="Up to 256 of the same", examples=["production"])]]
+    key: Annotated[str, _text("Unique", minLength=1, maxLength=MAX_KEY, pattern=_TAG_PATTERN, examples=["Environment"])]
+    value: NotRequired[Annotated[str, _text("May be absent", maxLength=MAX_VALUE, pattern=_TAG_PATTERN)]]
 
 
 Tags = Annotated[
-    list[Tag], Field(description="At most 50 with unique keys; the prefixes chc_ and howdah_ are reserved")
+    list[Tag],
+    Field(
+        description="Keys are unique; the prefixes chc_ and howdah_ are reserved",
+        json_schema_extra={"maxItems": MAX_TAGS},
+    ),
 ]
 
 
@@ -65,18 +92,12 @@ class PostgresServicePatchRequest(TypedDict, total=False):
 
 @with_config(_STRICT)
 class PostgresServiceSetPassword(TypedDict, total=False):
-    password: Annotated[
-        str,
-        Field(
-            description="12 to 1024 characters with a lower-case letter, an upper-case letter and a digit;"
-            " absent: one is generated and returned"
-        ),
-    ]
+    password: Password
 
 
 @with_config(_STRICT)
 class PostgresServiceSetState(TypedDict):
-    command: Annotated[str, Field(description="restart; promote and switchover are not yet supported")]
+    command: Command
 
 
 NOT_YET: dict[object, tuple[str, ...]] = {

@@ -1,0 +1,99 @@
+"""Requests made up from the served document: whatever they are, the answer is one that the document describes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api.client import SERVICE
+from api.fake_engine import FakeEngine
+from howdah.api.app import create_app
+from howdah.api.operations import OPERATIONS
+from howdah.cli.listening import HttpServer, listen
+from howdah.control.plane import ControlPlane
+from howdah.domain.organizations import Role
+from howdah.domain.services import NewService
+from howdah.domain.settings import ApiSettings, Settings
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+BUILT = [operation.id for operation in OPERATIONS if operation.handler is not None]
+BOUNDED = hypothesis_settings(
+    max_examples=15, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server in a thread of its own, since generated requests are sent one by one and wait."""
+
+    url: str
+    auth: tuple[str, str]
+    ids: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    top = tmp_path_factory.mktemp("served")
+    started, stop, found = threading.Event(), asyncio.Event(), []
+    loop = asyncio.new_event_loop()
+    serving = threading.Thread(target=loop.run_until_complete, args=(_serve(top, found, started, stop),))
+    serving.start()
+    assert started.wait(30), "the server did not start within 30 s"
+    yield found[0]
+    loop.call_soon_threadsafe(stop.set)
+    serving.join()
+    loop.close()
+
+
+async def _serve(top: Path, found: list[Served], started: threading.Event, stop: asyncio.Event) -> None:
+    hosts = top / "hosts"
+    hosts.touch()
+    engine = FakeEngine()
+    async with ControlPlane(
+        Settings(state=top / "state"), lambda _: engine, hosts_file=hosts, with_router=False
+    ) as plane:
+        organization = plane.access.organizations()[0].id
+        key, secret = await plane.access.create_key(organization, name="k", role=Role.ADMIN, api_version=None)
+        service = await plane.services.create(organization, NewService(**SERVICE))
+        listener = listen(ApiSettings(port=0))
+        ids = {"organizationId": str(organization), "postgresId": service.id.ubid, "keyId": str(key.id)}
+        found.append(Served(f"http://127.0.0.1:{listener.getsockname()[1]}", (key.key_id, secret), ids))
+        server = HttpServer(create_app(plane))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        started.set()
+        await stop.wait()
+        server.stop()
+        await serving
+
+
+@pytest.mark.parametrize("version", ["preview", "beta"])
+@pytest.mark.parametrize("operation", BUILT)
+def test_generated_requests_get_documented_answers(served: Served, operation: str, version: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+    found = [described.ok() for described in schema.get_all_operations()]
+    (one,) = [described for described in found if described.definition.raw["operationId"] == operation]
+    known = {} if operation == "postgresServiceDelete" else served.ids
+
+    @BOUNDED
+    @given(case=one.as_strategy())
+    def check(case: Any) -> None:
+        case.path_parameters = {name: known.get(name, value) for name, value in (case.path_parameters or {}).items()}
+        case.headers["Howdah-Api-Version"] = version
+        case.call_and_validate(base_url=served.url, auth=served.auth, checks=CHECKS)
+
+    check()
