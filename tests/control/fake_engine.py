@@ -50,7 +50,7 @@ class FakeEngine:
         self.world = world
         self.registry = registry
         self.before = before
-        self.events: asyncio.Queue[ServiceId] = asyncio.Queue()
+        self.events: asyncio.Queue[ServiceId | Exception] = asyncio.Queue()
         self.passes: dict[ServiceId, int] = {}
         self.running: set[ServiceId] = set()
 
@@ -62,7 +62,10 @@ class FakeEngine:
 
     async def changes(self) -> AsyncIterator[ServiceId]:
         while True:
-            yield await self.events.get()
+            event = await self.events.get()
+            if isinstance(event, Exception):
+                raise event
+            yield event
 
     async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
         assert spec.id not in self.running, "two passes of one service at a time"

@@ -58,9 +58,9 @@ async def running_plane(
         yield Running(plane, made[0], state, plane.access.organizations()[0].id)
 
 
-async def until(what: str, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(what: str, condition: Callable[[], bool], seconds: float = 10.0, *, every: float = 0.002) -> None:
     """Waits until ``condition`` holds; fails saying ``what`` did not happen."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(every)
