@@ -1,14 +1,14 @@
 # Every target first brings what it needs (scripts/setup); done once, that takes no time again.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-long lint format bench clean setup-run setup-dev
+.PHONY: help install demo serve test test-long lint format bench clean setup-run setup-demo setup-dev
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: setup-run ## everything that `howdah` needs, into .venv
 
-demo: setup-run ## the whole story in a few seconds: create, connect, tag, delete
+demo: setup-demo ## the whole story in a few seconds: create, connect, tag, delete
 	@scripts/demo
 
 serve: setup-run ## a server in the foreground; options: make serve ARGS="--api-port 9000"
@@ -38,3 +38,6 @@ setup-run:
 
 setup-dev:
 	@scripts/setup dev
+
+setup-demo:
+	@scripts/setup demo

@@ -13,6 +13,7 @@ OPTIONAL=(
   "jq: the README's examples"
   "postgresql-client: the README's examples (psql)"
 )
+FOR_DEMO=(curl jq)
 FOR_TESTS=(curl jq openssl postgresql-client iproute2 procps)
 
 installed() {
@@ -55,9 +56,10 @@ missing_needed() {
   if ! find_python quiet; then
     printf 'python3\npython3-venv\n'
   fi
-  if [[ $MODE == dev ]]; then
-    missing_of "${FOR_TESTS[@]}"
-  fi
+  case $MODE in
+    demo) missing_of "${FOR_DEMO[@]}" ;;
+    dev) missing_of "${FOR_TESTS[@]}" ;;
+  esac
 }
 
 install_system_packages() {

@@ -40,10 +40,11 @@ stamp_matches() {
   return 1
 }
 
-# An environment made for dev serves run as well.
+# What is set up for dev serves the others as well, and what is for demo serves run.
 is_set_up() {
   local modes=(dev)
-  [[ $MODE == dev ]] || modes+=(run)
+  [[ $MODE == dev ]] || modes+=(demo)
+  [[ $MODE != run ]] || modes+=(run)
   stamp_matches "${modes[@]}" && "$VENV/bin/python" -c 'import howdah' 2>/dev/null && [[ -e .venv/bin/howdah ]] &&
     postgres_is_there
 }
