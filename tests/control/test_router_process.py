@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from control.planes import until
+
+from howdah.control.paths import routes_file
+from howdah.control.router_process import RouterProcess
+from howdah.domain.routes import encode_routes
+from howdah.domain.settings import RouterSettings
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def pid_of(state: Path) -> int:
+    return json.loads((state / "router" / "status.json").read_bytes())["pid"]
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncGenerator[Path]:
+    routes_file(tmp_path).write_bytes(encode_routes([]))
+    yield tmp_path
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(pid_of(tmp_path), signal.SIGKILL)
+
+
+def router(state: Path, port: int) -> RouterProcess:
+    return RouterProcess(state, RouterSettings(addresses=("127.0.0.1",), port=port))
+
+
+async def test_a_router_is_started_detached_and_adopted_by_the_next_control_plane(state: Path) -> None:
+    port = free_port()
+    first = router(state, port)
+    await first.start()
+    assert (first.port, first.problem) == (port, None)
+    pid = pid_of(state)
+    assert os.getsid(pid) == pid
+    second = router(state, port)
+    await second.start()
+    assert (pid_of(state), second.port) == (pid, port)
+    assert listens(port)
+
+
+async def test_a_router_that_dies_is_started_again_on_the_same_port(state: Path) -> None:
+    for adopted in (False, True):
+        process = router(state, 0)
+        await process.start()
+        port, pid = process.port, pid_of(state)
+        watch = asyncio.create_task(process.watch())
+        try:
+            os.kill(pid, signal.SIGKILL)
+            await until(
+                f"another router (adopted: {adopted})",
+                lambda p=process, old=pid: (
+                    (state / "router" / "status.json").exists() and pid_of(state) != old and p.problem is None
+                ),
+            )
+            assert (process.port, listens(port)) == (port, True)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+async def test_a_taken_port_gives_another_one_that_the_next_start_prefers(state: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        asked = holder.getsockname()[1]
+        first = router(state, asked)
+        await first.start()
+        assert first.port != asked
+        os.kill(pid_of(state), signal.SIGKILL)
+        await until("it ended", lambda: not listens(first.port))
+    second = router(state, asked)
+    await second.start()
+    assert second.port == first.port
+
+
+async def test_another_asked_port_is_obeyed_and_a_stale_status_file_is_not(state: Path) -> None:
+    first = router(state, free_port())
+    await first.start()
+    os.kill(pid_of(state), signal.SIGKILL)
+    await until("it ended", lambda: not listens(first.port))
+    status = json.loads((state / "router" / "status.json").read_bytes())
+    (state / "router" / "status.json").write_text(json.dumps(status | {"pid": os.getpid()}))
+    port = free_port()
+    second = router(state, port)
+    await second.start()
+    assert second.port == port
+    assert pid_of(state) != os.getpid()
+
+
+async def test_a_router_that_cannot_start_says_where_to_look(state: Path) -> None:
+    from howdah.domain.errors import SetupError
+
+    process = RouterProcess(state, RouterSettings(addresses=("192.0.2.1",), port=free_port()))
+    with pytest.raises(SetupError, match=r"the router did not begin to listen \(exit status 1\); see .*router\.log"):
+        await process.start()
+    assert process.problem is not None
