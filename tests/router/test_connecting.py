@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
 
 import psycopg
 import pytest
@@ -13,7 +15,7 @@ from howdah.domain.routes import Route, RouteState
 from howdah.router.startup import GSSENC_REQUEST, SSL_REQUEST
 from router.raw_client import ask_for_tls, client_hello, dial, read_to_end, startup, tls_context
 from router.router_process import RouterProcess, route_to
-from router.tls_postgres import PASSWORD, Postgres
+from router.tls_postgres import Postgres
 
 
 @pytest.mark.parametrize("negotiation", ["postgres", "direct"])
@@ -130,24 +132,19 @@ def test_garbage_is_closed_without_an_answer(router: RouterProcess):
         assert read_to_end(sock) == b""
 
 
-def test_a_server_without_tls_is_an_error_of_ours_not_of_the_name(router: RouterProcess, postgres_18: Postgres):
-    """The router itself answers an SSLRequest with S but a GSSENCRequest with N; a plain listener says nothing of TLS."""
-    import socket
-    import threading
+def test_a_server_without_tls_is_an_error_of_the_service(router: RouterProcess):
+    def decline(listener: socket.socket) -> None:
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.recv(8) == SSL_REQUEST
+            accepted.sendall(b"N")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def decline() -> None:
-            accepted, _ = listener.accept()
-            with accepted:
-                assert accepted.recv(8) == SSL_REQUEST
-                accepted.sendall(b"N")
-
-        thread = threading.Thread(target=decline)
+        thread = threading.Thread(target=decline, args=(listener,))
         thread.start()
         router.routes(Route("s", ("plain.localhost",), "127.0.0.1", listener.getsockname()[1], RouteState.OPEN))
         router.start("--hold-seconds", "0.3")
         with pytest.raises(psycopg.OperationalError, match="internal error"):
             psycopg.connect(router.dsn("plain.localhost"))
         thread.join()
-    assert PASSWORD not in router.log_file.read_text()
+    assert "the server answered b'N' to an SSLRequest" in router.log_file.read_text()

@@ -1,4 +1,4 @@
-"""Clients wait while their server is away, and only as long as is allowed; who was connected to what has gone is told."""
+"""Clients wait while their server is away, within bounds; connections to what has gone are closed."""
 
 from __future__ import annotations
 

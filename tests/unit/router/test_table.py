@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from howdah.domain.routes import Route, RouteState, encode_routes
+from howdah.router.log import Log
+from howdah.router.table import RouteTable
+
+ROUTE = Route("s", ("a.example", "b.example"), "127.0.0.1", 20001, RouteState.OPEN)
+MOVED = Route("s", ("b.example",), "127.0.0.1", 20002, RouteState.HELD)
+
+
+def replace(path: Path, content: bytes) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(content)
+    fresh.replace(path)
+
+
+def table_of(path: Path, *routes: Route) -> RouteTable:
+    replace(path, encode_routes(routes))
+    table = RouteTable(path, Log(os.open(os.devnull, os.O_WRONLY)))
+    table.refresh()
+    return table
+
+
+def test_a_route_is_found_by_each_of_its_names_and_by_its_service(tmp_path: Path):
+    table = table_of(tmp_path / "routes.json", ROUTE)
+    assert [table.named("a.example"), table.named("b.example"), table.of_service("s")] == [ROUTE] * 3
+    assert table.named("c.example") is table.of_service("t") is None
+
+
+def test_a_replaced_table_is_read_and_an_unchanged_one_is_not(tmp_path: Path):
+    path = tmp_path / "routes.json"
+    table = table_of(path, ROUTE)
+    read = table.generation
+    table.refresh()
+    assert table.generation == read
+    replace(path, encode_routes([MOVED]))
+    table.refresh()
+    assert (table.generation, table.named("a.example"), table.named("b.example")) == (read + 1, None, MOVED)
+
+
+def test_a_table_replaced_within_the_same_clock_tick_is_noticed(tmp_path: Path):
+    path = tmp_path / "routes.json"
+    table = table_of(path, ROUTE)
+    before = path.stat()
+    replace(path, encode_routes([Route("s", ROUTE.names, ROUTE.host, 20009, ROUTE.state)]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    table.refresh()
+    assert (found := table.named("a.example")) is not None
+    assert found.port == 20009
+
+
+def test_a_broken_table_leaves_the_last_good_one_and_is_logged_once(tmp_path: Path):
+    path = tmp_path / "routes.json"
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    replace(path, encode_routes([ROUTE]))
+    table = RouteTable(path, Log(log))
+    table.refresh()
+    for content in (b"{", b'{"version": 2, "services": {}}', b'{"version": 1, "services": {"s": {}}}', b"\xff"):
+        replace(path, content)
+        table.refresh()
+        table.refresh()
+        assert table.named("a.example") == ROUTE
+    path.unlink()
+    table.refresh()
+    assert table.named("a.example") == ROUTE
+    assert (tmp_path / "log").read_text().count("routes_unreadable") == 1
+    replace(path, encode_routes([MOVED]))
+    table.refresh()
+    assert table.named("b.example") == MOVED
