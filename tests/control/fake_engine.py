@@ -1,4 +1,4 @@
-"""An engine whose servers are entries of a dictionary. The dictionary outlives the engine, as servers outlive Howdah."""
+"""An engine whose servers are entries of a dictionary, which outlives the engine as servers outlive Howdah."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class FakeEngine:
         elif server.up and server.restart != spec.restart:
             server.up = False
         elif not server.up and spec.id in self.world.broken:
-            return self._status(spec, server, reason=self.world.broken[spec.id], retry_after=0.05)
+            return self._status(server, reason=self.world.broken[spec.id], retry_after=0.05)
         elif not server.up:
             server.up, server.restart, server.starts = True, spec.restart, server.starts + 1
         elif server.certificate != spec.certificate or server.names != spec.hostnames:
@@ -95,12 +95,11 @@ class FakeEngine:
         elif server.password_version != spec.password_version:
             server.password_version, server.verifier = spec.password_version, secrets.password_verifier
         else:
-            return self._status(spec, server, ready=True)
-        return self._status(spec, server)
+            return self._status(server, ready=True)
+        return self._status(server)
 
     def _status(
         self,
-        spec: ServiceSpec,
         server: Server,
         *,
         ready: bool = False,

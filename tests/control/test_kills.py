@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
 from control.fake_engine import World
 from control.planes import NEW, Running, running_plane, until
 from control.test_lifecycle import is_password
-
 from howdah.control.publisher import Publisher
 from howdah.domain.ids import ServiceId
 from howdah.domain.services import Service, ServiceChange
@@ -97,7 +97,7 @@ async def life_until(kill: Kill, state: Path, world: World, command: Command) ->
 def is_converged(running: Running) -> bool:
     """What is stored, what exists and what is routed are the same."""
     store, world = running.plane.store, running.engine.world
-    stored = [services.find(store, id) for id in services.ids(store)]
+    stored = [services.find(store, service) for service in services.ids(store)]
     if {row.service.id for row in stored if row} != set(world.servers):
         return False
     return all(row is not None and is_true(running, row.service.id) for row in stored)

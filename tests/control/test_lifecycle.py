@@ -7,9 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from control.fake_engine import World
 from control.planes import NEW, running_plane, until
-
 from howdah.control import services as commands
 from howdah.control.clock import utc_now
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
