@@ -7,6 +7,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from api.client import REQUEST_ID, SERVICE, Client
+from howdah.api import tracing
 from howdah.control.plane import ControlPlane
 from howdah.control.services import Services
 
@@ -17,12 +18,9 @@ def log_lines() -> LogCapture:
 
 
 @pytest.fixture(autouse=True)
-def _captured(log_lines: LogCapture):
-    before = structlog.get_config()
+def _captured(log_lines: LogCapture, monkeypatch: pytest.MonkeyPatch) -> None:
     processors = [structlog.contextvars.merge_contextvars, log_lines]
-    structlog.configure(processors=processors, cache_logger_on_first_use=False)
-    yield
-    structlog.configure(**before)
+    monkeypatch.setattr(tracing, "log", structlog.wrap_logger(None, processors=processors))
 
 
 async def test_success_is_result_request_id_and_status(client: Client) -> None:

@@ -33,7 +33,7 @@ from howdah.domain.settings import ApiSettings, Settings
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 BUILT = [operation.id for operation in OPERATIONS if operation.handler is not None]
 BOUNDED = hypothesis_settings(
-    max_examples=15, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=8, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 
 

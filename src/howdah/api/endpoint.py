@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from howdah.api.authentication import authenticate
-from howdah.api.call import Call, uuid_in_path
+from howdah.api.call import Call
 from howdah.api.exchange import exchange_of
 from howdah.api.operation import Access, Operation
 from howdah.api.plane import PlaneLike
@@ -31,7 +31,6 @@ def endpoint(operation: Operation, plane: PlaneLike) -> Callable[[Request], Awai
     async def answer(request: Request) -> Response:
         headers = request.headers
         exchange = exchange_of(request.scope)
-        exchange.version = usual_version(headers, pinned=None, default=default_version)
         key = authenticate(headers, plane.access)
         exchange.version = usual_version(headers, pinned=key.api_version, default=default_version)
         _check_organization(request, key)
@@ -50,8 +49,8 @@ def endpoint(operation: Operation, plane: PlaneLike) -> Callable[[Request], Awai
 def _check_organization(request: Request, key: ApiKey) -> None:
     text = request.path_params.get("organizationId")
     # Another's organization and one that does not exist look alike, so that ids cannot be probed.
-    if text is not None and uuid_in_path(text, "organization") != key.organization:
-        raise NotFound(f"there is no organization {text!a}")
+    if text is not None and text.lower() != str(key.organization):
+        raise NotFound(f"there is no organization {text[:60]!a}")
 
 
 def _refusal(key: ApiKey, operation: Operation) -> str:

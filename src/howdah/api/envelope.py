@@ -32,6 +32,8 @@ INTERNAL_ERROR = "INTERNAL_ERROR: something went wrong here; the server's log sa
 
 _LONGEST_SENTENCE = 1000
 _NO_RESULT: Any = object()
+# ASCII only, because a sentence may quote lone surrogates that UTF-8 cannot carry
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def success(request_id: str, result: Any = _NO_RESULT, headers: Mapping[str, str] | None = None) -> Response:
@@ -58,9 +60,7 @@ def _failure(request_id: str, status: HTTPStatus, text: str, headers: Mapping[st
 
 
 def _json(body: dict[str, Any], status: HTTPStatus, headers: Mapping[str, str] | None) -> Response:
-    # ASCII only, because a sentence may quote lone surrogates that UTF-8 cannot carry
-    content = json.dumps(body, separators=(",", ":")).encode("ascii")
-    return Response(content, int(status), headers, media_type="application/json")
+    return Response(_encode(body), int(status), headers, media_type="application/json")
 
 
 def _shortened(sentence: str) -> str:

@@ -29,8 +29,9 @@ class Tracing:
         exchange = begin(scope, str(uuid.uuid4()))
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
-            await self._answer(scope, receive, send, exchange)
+        # never unbound: the server runs each request in a task, whose context ends with it
+        structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        await self._answer(scope, receive, send, exchange)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         began = time.perf_counter()
