@@ -170,3 +170,35 @@ async def test_what_is_managed_cannot_be_changed_from_inside(rig: Rig, engine: L
     shown = "SELECT current_setting('ssl'), current_setting('port'), current_setting('listen_addresses')"
     assert await query(again, shown) == [("on", str(port), "127.0.0.1")]
     assert await query(again, "SHOW wal_level") == [("logical",)]
+
+
+async def test_leftovers_of_unknown_instances_are_deleted_unless_they_ever_held_data(rig: Rig) -> None:
+    used, seeding, trash = ask(), ask(), ask()
+    async with rig.engine() as engine:
+        for asked in (used, seeding, trash):
+            await settle(engine, asked)
+            await engine.stop(asked.spec.id)
+    places = {asked: rig.paths(asked) for asked in (used, seeding, trash)}
+    instances = {asked: rig.instance(asked) for asked in (used, seeding, trash)}
+    places[seeding].initialised.unlink()
+    places[trash].home.rename(rig.layout.trash(trash.spec.id, instances[trash].id))
+    for instance in rig.registry.all():
+        await rig.registry.remove(instance.id)
+    async with rig.engine():
+        assert [service.name for service in rig.layout.services.iterdir()] == [used.spec.id.ubid]
+        assert places[used].data.is_dir()
+        assert not places[seeding].sockets.exists()
+    await rig.registry.put(instances[used])
+    async with rig.engine() as engine:
+        assert (await settle(engine, used)).ready
+
+
+async def test_what_a_killed_filler_left_is_no_ready_data_directory(rig: Rig) -> None:
+    async with rig.engine() as engine:
+        await settle(engine, ask())
+    (pool,) = (path for path in rig.layout.pool.iterdir() if path.name.startswith("18."))
+    half_made = pool / "making-0123456789abcdef"
+    (half_made / "global").mkdir(parents=True)
+    async with rig.engine() as engine:
+        assert not half_made.exists()
+        assert (await settle(engine, ask())).ready

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import stat
+import struct
 from pathlib import Path
+
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
+_TOP_OF_TREE = 0x00020000
+"""FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and FS_TOPDIR_FL of linux/fs.h, on 64-bit machines."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,6 +32,22 @@ def sync_filesystem(path: Path) -> None:
         if _libc.syncfs(handle) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(handle)
+
+
+def spread_out(directory: Path) -> None:
+    """Have ext4 place each subdirectory elsewhere on the disk, where it knows how; elsewhere this does nothing.
+
+    ext4 does not reuse the inodes of files deleted moments ago, and searching past them made the copy of a data
+    directory ten times slower while others were being removed beside it (measured: 700 ms instead of 70).
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        flags = struct.unpack("l", fcntl.ioctl(handle, _GET_FLAGS, bytes(8)))[0]
+        fcntl.ioctl(handle, _SET_FLAGS, struct.pack("l", flags | _TOP_OF_TREE))
+    except OSError:
+        pass
     finally:
         os.close(handle)
 

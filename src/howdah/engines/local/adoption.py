@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 import structlog
 
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
-from howdah.engines.local.layout import InstancePaths
+from howdah.engines.local.deletion import delete_home
+from howdah.engines.local.layout import TRASH, InstancePaths
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observe import find_server, is_server
 from howdah.launcher.files import is_plain_directory
@@ -42,26 +47,47 @@ def adopt_all(machine: Machine) -> int:
 
 
 def tidy(machine: Machine) -> None:
-    """Look at what no instance of the registry owns. What may hold data is named, and left for a person to delete."""
-    layout = machine.layout
-    if not layout.services.is_dir():
-        return
+    """Look at what no instance of the registry owns. What was being deleted, and what never held data, is deleted;
+    a data directory that was ever used is named and left for a person to decide."""
     known = {instance.id for instance in machine.registry.all()}
-    for service in layout.services.iterdir():
-        for home in service.iterdir() if is_plain_directory(service) else ():
-            identifier = _instance_of(service.name, home.name)
-            if identifier is None or identifier in known:
-                continue
-            paths = InstancePaths(home, layout.sockets(identifier))
-            if is_plain_directory(paths.data) or is_plain_directory(home / "data"):
-                _log.error("a data directory belongs to no known instance; it is kept", directory=str(home))
-            else:
-                _log.warning("an instance's directory belongs to no known instance", directory=str(home))
+    for service, home in _homes(machine.layout.services):
+        trash = home.name.startswith(TRASH)
+        identifier = _instance_of(service.name, home.name.removeprefix(TRASH))
+        if identifier is None or identifier in known:
+            continue
+        paths = InstancePaths(home, machine.layout.sockets(identifier))
+        if not trash and paths.initialised.exists():
+            _log.error("a data directory belongs to no known instance; it is kept", directory=str(home))
+            continue
+        owner = _owner(machine, paths)
+        try:
+            delete_home(machine.launcher, home, owner)
+            if is_plain_directory(paths.sockets):
+                machine.launcher.discard(paths.sockets, owner)
+            service.rmdir()
+        except OSError as error:
+            _log.warning("a leftover could not be deleted", directory=str(home), error=str(error))
+        else:
+            _log.warning("deleted what was left of an unknown instance", directory=str(home))
+
+
+def _homes(services: Path) -> Iterator[tuple[Path, Path]]:
+    for service in list(services.iterdir()) if services.is_dir() else ():
+        for home in list(service.iterdir()) if is_plain_directory(service) else ():
+            yield service, home
+
+
+def _owner(machine: Machine, paths: InstancePaths) -> int | None:
+    """The uid whose directory it is, as the kernel says; None when it is ours."""
+    for directory in (paths.data, paths.log, paths.sockets):
+        if is_plain_directory(directory) and (uid := os.lstat(directory).st_uid) != machine.ground.own_uid:
+            return uid
+    return None
 
 
 def _instance_of(service: str, home: str) -> InstanceId | None:
     try:
         ServiceId.from_ubid(service)
-        return InstanceId.from_ubid(home.removeprefix("trash-"))
+        return InstanceId.from_ubid(home)
     except ValueError:
         return None

@@ -218,6 +218,8 @@ def _status(machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed,
     elif running is not None and running.phase is Phase.STARTING:
         assert instance is not None
         reason = reason or progress(machine, instance)
+        if seen.exit is not None:
+            reason = f"{reason}; before: {seen.exit}"
         retry_after = _SLOW
     elif not ready and plan(wanted, seen) is None:
         retry_after = _REPORTED if is_missing_data(seen) else _FAILED

@@ -13,6 +13,9 @@ from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
 from howdah.domain.settings import Settings
 
+TRASH = "trash-"
+"""What a directory's name begins with while it is being deleted."""
+
 _LONGEST_SOCKET = 107
 _SOCKET = "/12345678/.s.PGSQL.65535.lock"
 
@@ -82,7 +85,7 @@ class Layout:
         return self.service(service) / instance.ubid
 
     def trash(self, service: ServiceId, instance: InstanceId) -> Path:
-        return self.service(service) / f"trash-{instance.ubid}"
+        return self.service(service) / f"{TRASH}{instance.ubid}"
 
     def sockets(self, instance: InstanceId) -> Path:
         return self.run / hashlib.sha256(instance.uuid.bytes).hexdigest()[:8]

@@ -16,12 +16,15 @@ from howdah.engines.local.pool import Pool
 from howdah.engines.local.watch import Watch
 from howdah.launcher.launcher import Launcher
 
+PARALLEL_SEEDS = 4
 PARALLEL_STARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """operator: the OS user whose local connections manage the servers. starts: bounds how many start at once."""
+    """operator: the OS user whose local connections manage the servers.
+    seeds, starts: bound how many are seeded and started at once, so that of many creates the first are ready early.
+    """
 
     layout: Layout
     registry: InstanceRegistry
@@ -32,6 +35,7 @@ class Machine:
     operator: str
     binaries: Mapping[PostgresVersion, Binaries]
     pools: Mapping[PostgresVersion, Pool]
+    seeds: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_SEEDS))
     starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_STARTS))
 
     def owner(self, instance: Instance) -> int:

@@ -10,14 +10,37 @@ from pathlib import Path
 import structlog
 
 from howdah.engines.local.template import Template, clone
+from howdah.launcher.files import spread_out, sync_filesystem
 from howdah.launcher.launcher import Launcher
 
 _READY = "ready-"
 _MAKING = "making-"
+_PARALLEL_COPIES = 2
 _QUIET = 0.5
 """Seconds without a claim before refilling begins: creates come first."""
 
 _log = structlog.get_logger()
+
+
+class SharedSync:
+    """Syncs of one file system: those who wait at the same time share one."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._running: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Return when a sync that began after this call has ended. Raises OSError."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._run(self._running))
+        await asyncio.shield(self._next)
+
+    async def _run(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        self._running, self._next = self._next, None
+        await asyncio.to_thread(sync_filesystem, self._directory)
 
 
 class Pool:
@@ -29,7 +52,8 @@ class Pool:
         self._launcher = launcher
         self._size = size
         self._wanted = asyncio.Event()
-        self._copies = asyncio.Semaphore(2)
+        self._copies = asyncio.Semaphore(_PARALLEL_COPIES)
+        self._sync = SharedSync(directory)
         self._filler: asyncio.Task[None] | None = None
         self._claims = 0
 
@@ -53,9 +77,11 @@ class Pool:
         self._wanted.set()
         if not self._claim(target):
             async with self._copies:
-                if not self._claim(target):
-                    made = await asyncio.to_thread(self._make, False)
-                    made.rename(target)
+                if self._claim(target):
+                    return
+                made = await asyncio.to_thread(self._make, False)
+            await self._sync()
+            made.rename(target)
 
     def _claim(self, target: Path) -> bool:
         for candidate in self._directory.glob(_READY + "*"):
@@ -77,6 +103,7 @@ class Pool:
                     continue
                 try:
                     made = await asyncio.to_thread(self._make, True)
+                    await self._sync()
                     made.rename(self._directory / (_READY + secrets.token_hex(8)))
                 except OSError as error:
                     _log.warning("the pool of data directories cannot be filled", error=str(error))
@@ -93,6 +120,7 @@ class Pool:
 
     def _clean(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        spread_out(self._directory)
         for leftover in self._directory.iterdir():
             if not leftover.name.startswith(_READY):
                 shutil.rmtree(leftover, ignore_errors=True)

@@ -12,10 +12,10 @@ from howdah.domain.ids import ServiceId
 from howdah.domain.instances import Instance
 from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.adoption import adopt
+from howdah.engines.local.deletion import delete_home
 from howdah.engines.local.machine import Machine
 from howdah.engines.protocol import Removal
 from howdah.launcher.files import is_plain_directory, sync_directory
-from howdah.launcher.launcher import Launcher
 
 FAST = 2.0
 IMMEDIATE = 1.0
@@ -57,16 +57,6 @@ def _delete(machine: Machine, instance: Instance) -> bool:
         _log.warning("a removed instance cannot be deleted yet", instance=str(instance.id), error=str(error))
         return False
     return True
-
-
-def delete_home(launcher: Launcher, home: Path, uid: int | None) -> None:
-    """Delete an instance's directory, with the tenant's rights where it is the tenant's. Raises OSError."""
-    if not is_plain_directory(home):
-        return
-    for name in ("data", "incoming", "log"):
-        if is_plain_directory(home / name):
-            launcher.discard(home / name, uid)
-    launcher.discard(home, None)
 
 
 def _remove_empty(directory: Path) -> None:

@@ -63,7 +63,10 @@ def ensure_template(binaries: Binaries, root: Path, launcher: Launcher, progress
 
 
 def clone(template: Template, target: Path, launcher: Launcher, *, background: bool) -> None:
-    """A data directory at ``target`` (which must not exist, in a directory of ours), durable, with its own identity."""
+    """A data directory with its own identity at ``target``, which must not exist, in a directory of ours.
+
+    It is not durable before the file system has been synced. Raises OSError, SetupError.
+    """
     if template.cloneable:
         low = ["nice", "-n", "19"] if background else []
         copy = ["cp", "-a", "--reflink=auto", "--sparse=auto", str(template.data), str(target)]
@@ -73,7 +76,6 @@ def clone(template: Template, target: Path, launcher: Launcher, *, background: b
         give_identity(target)
     else:
         _initdb(template.binaries, target, launcher)
-    sync_filesystem(target)
 
 
 def _make(binaries: Binaries, root: Path, data: Path, launcher: Launcher) -> None:

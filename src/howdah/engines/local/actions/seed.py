@@ -17,11 +17,12 @@ from howdah.launcher.launcher import Launcher
 async def seed(machine: Machine, instance: Instance, version: PostgresVersion) -> None:
     """Claim a clone, give it to the instance, put it in place, record it: in this order. Raises OSError."""
     paths = machine.layout.of(instance)
-    await asyncio.to_thread(_prepare, machine, instance, paths)
-    if not is_plain_directory(paths.data) and not is_plain_directory(paths.incoming):
-        await machine.pools[version].take(paths.incoming)
-    full = machine.binaries[version].full
-    await asyncio.to_thread(_put_in_place, machine.launcher, instance, paths, full)
+    async with machine.seeds:
+        await asyncio.to_thread(_prepare, machine, instance, paths)
+        if not is_plain_directory(paths.data) and not is_plain_directory(paths.incoming):
+            await machine.pools[version].take(paths.incoming)
+        full = machine.binaries[version].full
+        await asyncio.to_thread(_put_in_place, machine.launcher, instance, paths, full)
 
 
 def _prepare(machine: Machine, instance: Instance, paths: InstancePaths) -> None:
