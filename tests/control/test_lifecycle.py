@@ -322,3 +322,22 @@ async def test_a_new_control_plane_takes_over_what_runs(tmp_path: Path) -> None:
         assert running.plane.services.get(running.organization, service.id).password == service.password
         await until("looked at", lambda: running.engine.passes.get(service.id, 0) > 0)
         assert world.servers[service.id].starts == 1
+
+
+async def test_a_certificate_that_cannot_be_renewed_stops_neither_the_others_nor_the_schedule(tmp_path: Path) -> None:
+    from howdah.store import secrets
+
+    now = [utc_now()]
+    async with running_plane(tmp_path / "s", clock=lambda: now[0]) as running:
+        services, organization = running.plane.services, running.organization
+        broken, good = await services.create(organization, NEW), await services.create(organization, NEW)
+        await until("run", lambda: all(s.state == "running" for s in services.list(organization)))
+        await running.plane.store.write(
+            lambda connection: secrets.put(connection, broken.id, {"first_root_key": b"not what was sealed"})
+        )
+        first = running.engine.world.servers[good.id].certificate
+        now[0] += timedelta(days=61)
+        assert await running.plane.schedule.catch_up() is False
+        await until("renewed", lambda: running.engine.world.servers[good.id].certificate != first)
+        assert running.state_of(broken.id) == "running"
+        assert running.plane.readiness() == {}

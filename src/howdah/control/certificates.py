@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from howdah.control.clock import Clock
 from howdah.control.vault import Kind, Vault
-from howdah.domain.errors import Unavailable
+from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId
 from howdah.domain.states import ServiceState
 from howdah.security import certificates
@@ -90,27 +90,36 @@ class CertificateSchedule:
         self._changed.set()
 
     async def run(self) -> None:
+        """Until cancelled."""
         while True:
             self._changed.clear()
             try:
-                await self.catch_up()
-            except Unavailable as error:
-                log.warning("certificates could not be looked after", reason=str(error))
+                seconds = self._seconds_to_next() if await self.catch_up() else LONGEST_SLEEP_SECONDS
+            except HowdahError as error:
+                seconds = LONGEST_SLEEP_SECONDS
+                log.error("certificates could not be looked after", reason=str(error))
             try:
-                async with asyncio.timeout(self._seconds_to_next()):
+                async with asyncio.timeout(seconds):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    async def catch_up(self) -> None:
-        """Does what is due now."""
+    async def catch_up(self) -> bool:
+        """Does what is due now; whether all of it could be done."""
         now = self._clock()
-        expired = set(hostnames.with_expired(self._store, now))
-        for service in expired | set(services.due_for_renewal(self._store, now)):
-            await self._store.write(lambda connection, service=service: self._renew(connection, service, now))
-            self._wake(service)
-        for service in expired:
+        due = {*hostnames.with_expired(self._store, now), *services.due_for_renewal(self._store, now)}
+        done = [await self._replace(service, now) for service in due]
+        return all(done)
+
+    async def _replace(self, service: ServiceId, now: datetime) -> bool:
+        try:
+            await self._store.write(lambda connection: self._renew(connection, service, now))
             await self._publish(service)
+        except HowdahError as error:
+            log.error("certificate could not be renewed", service=service.ubid, reason=str(error))
+            return False
+        self._wake(service)
+        return True
 
     def _renew(self, connection: Connection, service: ServiceId, now: datetime) -> None:
         stored = services.within(connection, service)

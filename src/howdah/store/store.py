@@ -82,11 +82,14 @@ class Store:
     @contextmanager
     def snapshot(self) -> Generator[None]:
         """Reads inside see one state of the store. Nothing may be awaited inside."""
-        self._reader.execute("BEGIN")
+        try:
+            self._reader.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise Unavailable(f"the store cannot be read: {error}") from error
         try:
             yield
         finally:
-            self._reader.execute("COMMIT")
+            self._reader.execute("ROLLBACK")
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Runs ``change`` in a transaction on the writer thread; when this returns, the change is on the disk.
