@@ -216,15 +216,16 @@ def measure(
         },
         "of_traefik": round(statistics.median(a / b for a, b in zip(tps["howdah"], tps["traefik"], strict=True)), 3),
         "cpu_us": {name: round(statistics.median(cost[name]), 1) for name in names if name != "direct"},
+        "load": os.getloadavg()[0],
         "runs": tps,
     }
-    print(f"{mode} with {clients} clients: {result['of_direct']}", file=sys.stderr)
+    print(f"{mode}, {clients} clients: {result['of_direct']}, load {result['load']:.1f}", file=sys.stderr)
     return result
 
 
 def table(results: list[dict[str, Any]]) -> str:
     rows = [
-        "| pgbench | clients | direct tps | howdah / direct | Traefik / direct | howdah / Traefik | CPU µs | Traefik's |",
+        "| pgbench | clients | direct tps | howdah / direct | Traefik / direct | howdah / Traefik | CPU µs | its |",
         "|---|---|---|---|---|---|---|---|",
     ]
     rows += [

@@ -129,6 +129,9 @@ def test_a_slow_reader_holds_the_sender_back_and_gets_everything(router: RouterP
         ) as copy:
             first = copy.read()
             eventually("the server waits for its client", lambda: waits_for_client(router, postgres_18))
+            used = router.cpu_seconds()
+            time.sleep(0.5)  # measures what waiting costs
+            assert router.cpu_seconds() - used < 0.1
             assert router.rss() - before < 8 * 1024 * 1024
             assert len(first) + sum(len(data) for data in copy) == rows * (width + 1)
         assert router.rss() - before < 8 * 1024 * 1024

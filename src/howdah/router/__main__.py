@@ -25,6 +25,8 @@ from howdah.router.table import RouteTable
 
 SPARE_FILES = 160
 """File descriptors that are not for connections: listeners, the table, cancels, refusals."""
+MOST_FILES = 1 << 16
+"""What the default number of connections counts on, where the system allows more."""
 
 
 def main() -> int:
@@ -40,7 +42,11 @@ def main() -> int:
     port: int = listeners[0].getsockname()[1]
     table = RouteTable(arguments.routes, log)
     table.refresh()
-    _write_status(arguments.status_file, port)
+    try:
+        _write_status(arguments.status_file, port)
+    except OSError as error:
+        log.error("cannot_start", error=f"the status file cannot be written: {error}")
+        return 1
     log.info("listening", port=port, addresses=[sock.getsockname()[0] for sock in listeners], connections=connections)
     limits = Limits(arguments.handshake_seconds, arguments.hold_seconds, connections)
     gc.freeze()
@@ -82,7 +88,8 @@ def _connection_limit(wanted: int | None) -> int:
     """Raises the limit of open files as far as it goes; a connection takes two."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    possible = max(1, (hard - SPARE_FILES) // 2)
+    files = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    possible = max(1, (files - SPARE_FILES) // 2)
     return possible if wanted is None else min(wanted, possible)
 
 

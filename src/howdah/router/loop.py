@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -148,6 +149,9 @@ class Router:
             self._end(running, end.value)
         except OSError as error:
             self._context.log.info("session_ended", client=running.address, error=str(error))
+            self._end(running, None)
+        except Exception:  # noqa: BLE001  # one client must not end the connections of all others
+            self._context.log.error("session_failed", client=running.address, traceback=traceback.format_exc())
             self._end(running, None)
         else:
             running.wait, running.watched = wait, wait.socket.fileno()

@@ -72,6 +72,9 @@ class Side:
             sent = other.send(BUFFER[:count])
         except BlockingIOError:
             sent = 0
+        except OSError:
+            other.deafen()
+            return
         if sent < count:
             other.unsent = memoryview(bytes(BUFFER[sent:count]))
             self.listen()
@@ -81,6 +84,9 @@ class Side:
         try:
             rest = unsent[self.send(unsent) :]
         except BlockingIOError:
+            return
+        except OSError:
+            self.deafen()
             return
         self.unsent = rest or None
         if self.unsent is None:
@@ -95,6 +101,16 @@ class Side:
                 self.pair.close()
             else:
                 self.socket.shutdown(socket.SHUT_WR)
+
+    def deafen(self) -> None:
+        """Nothing can be written here any more. What it said last may be unread still, and is often the reason."""
+        self.unsent = None
+        self.finishing = True
+        self.other.open = False
+        if not self.open:
+            self.pair.close()
+        self.other.listen()
+        self.listen()
 
     def listen(self) -> None:
         """Tells the poller what this side waits for now."""
