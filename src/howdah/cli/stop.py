@@ -29,11 +29,9 @@ def stop(state: StateOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         show_json({"controlPlane": control_plane, "servers": servers, "router": router})
         return
-    parts = [f"{servers} {'server' if servers == 1 else 'servers'}"]
+    parts = [f"{servers} {'server' if servers == 1 else 'servers'}"] if servers else []
     parts += ["the router"] * router + ["the control plane"] * control_plane
-    note(
-        f"stopped: {', '.join(parts)}" if servers or router or control_plane else f"nothing was running in {directory}"
-    )
+    note(f"stopped: {', '.join(parts)}" if parts else f"nothing was running in {directory}")
 
 
 def _end_control_plane(state: Path) -> bool:

@@ -54,11 +54,12 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _path(value: Any) -> Path:
-    if isinstance(value, Path):
-        return value.expanduser().absolute()
-    if not _text(value):
+    if not isinstance(value, Path) and not _text(value):
         raise ValueError("is empty; it must be a path")
-    return Path(_text(value)).expanduser().absolute()
+    try:
+        return Path(value if isinstance(value, Path) else _text(value)).expanduser().absolute()
+    except RuntimeError as unknown:
+        raise ValueError(f"is {str(value)!r}; {unknown}") from None
 
 
 def _choice(value: Any, kind: type[StrEnum]) -> StrEnum:

@@ -34,8 +34,8 @@ def _router_port(settings: Settings) -> Iterator[Finding]:
         if wanted in (0, *ports):
             yield ok(name, f"the router listens on {ports[0]}")
         else:
-            advice = f"free {wanted}, then: howdah stop, howdah serve"
-            yield warn(name, f"the router listens on {ports[0]}, because {wanted} was taken", advice)
+            advice = f"{wanted} was taken at its start, or another was asked for; to move: howdah stop, howdah serve"
+            yield warn(name, f"the router listens on {ports[0]}, not on {wanted}", advice)
         return
     for address in settings.router.addresses:
         if wanted == 0 or can_bind(address, wanted):

@@ -1,0 +1,99 @@
+"""What the command line says when there is nothing to talk to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from howdah import __version__
+
+
+def howdah(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOWDAH_")}
+    return subprocess.run(
+        [sys.executable, "-m", "howdah", *arguments],
+        env=kept | env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["env"],
+        ["services", "list"],
+        ["orgs", "list"],
+        ["orgs", "create", "x"],
+        ["keys", "list"],
+        ["keys", "revoke", "x"],
+    ],
+    ids=" ".join,
+)
+def test_without_a_state_it_says_how_to_start_and_makes_nothing(command: list[str], tmp_path: Path) -> None:
+    state = tmp_path / "none"
+    said = howdah(*command, "--state", str(state))
+    assert (said.returncode, said.stdout) == (1, "")
+    assert f"no Howdah was ever started in {state}; start it: python -m howdah serve --state {state}" in said.stderr
+    assert not state.exists()
+
+
+def test_doctor_works_without_a_state(tmp_path: Path) -> None:
+    said = howdah("doctor", "--json", "--state", str(tmp_path / "none"), HOWDAH_API_PORT="0", HOWDAH_ROUTER_PORT="0")
+    findings = json.loads(said.stdout)
+    assert {finding["level"] for finding in findings} <= {"ok", "warn", "fail"}
+    assert all(finding["advice"] for finding in findings if finding["level"] != "ok")
+    assert {"API port", "name resolution", "disk", "clock", "store"} <= {finding["check"] for finding in findings}
+
+
+def test_stop_without_a_state_says_so(tmp_path: Path) -> None:
+    said = howdah("stop", "--state", str(tmp_path / "none"))
+    assert (said.returncode, "there is no state directory" in said.stderr) == (1, True)
+
+
+def test_a_server_that_does_not_answer_is_named() -> None:
+    said = howdah("services", "list", API_URL="http://127.0.0.1:1", ORG_ID="o", KEY_ID="k", KEY_SECRET="s")
+    assert said.returncode == 1
+    assert "no Howdah answers at http://127.0.0.1:1" in said.stderr
+
+
+def test_half_of_the_credentials_in_the_environment_is_an_error() -> None:
+    said = howdah("services", "list", API_URL="http://127.0.0.1:1")
+    assert (said.returncode, "lacks ORG_ID, KEY_ID, KEY_SECRET" in said.stderr) == (1, True)
+
+
+def test_a_mistyped_command_is_suggested_and_has_status_2() -> None:
+    said = howdah("servces")
+    assert said.returncode == 2
+    assert "services" in said.stderr
+
+
+def test_version_names_what_it_brings() -> None:
+    assert howdah("version").stdout.startswith(f"howdah {__version__} (Postgres 17.")
+    shown = json.loads(howdah("version", "--json").stdout)
+    assert shown["howdah"] == __version__
+    assert set(shown["postgres"]) == {"17", "18"}
+
+
+def test_the_api_is_not_offered_to_the_network(tmp_path: Path) -> None:
+    said = howdah("serve", "--state", str(tmp_path / "none"), HOWDAH_API_HOST="0.0.0.0")
+    assert said.returncode == 1
+    assert "api.host (environment variable HOWDAH_API_HOST) is '0.0.0.0'" in said.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_command_that_needs_nothing_heavy_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, howdah.cli.app; "
+        "print([m for m in ('fastapi', 'sqlalchemy', 'uvicorn', 'cryptography', 'psycopg') if m in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "[]\n"
