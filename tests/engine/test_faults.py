@@ -7,6 +7,7 @@ import os
 import pickle
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
@@ -353,3 +354,39 @@ async def test_a_probe_finds_no_fault_in_a_healthy_server(rig: Rig) -> None:
         assert (await engine.reconcile(asked.spec, asked.secrets)).ready
         logged = "".join(path.read_text() for path in rig.paths(asked).log.iterdir())
         assert "FATAL" not in logged
+
+
+async def test_a_backend_that_outlives_its_postmaster_is_ended_before_the_next(rig: Rig, engine: LocalEngine) -> None:
+    asked = ask()
+    status = await with_data(engine, asked)
+    busy = await connect(status)
+    pid = busy.info.backend_pid
+    looping = asyncio.create_task(busy.execute("DO $$ BEGIN LOOP END LOOP; END $$"))
+    await asyncio.sleep(0.2)
+    os.kill(rig.postmaster(asked), signal.SIGKILL)
+    await anext(engine.changes())
+    assert await has_its_data(await settle(engine, asked, within=10))
+    assert not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text()
+    with pytest.raises(psycopg.OperationalError):
+        await looping
+    await busy.close()
+
+
+async def test_a_long_recovery_is_work_under_way_and_not_a_failure(rig: Rig, engine: LocalEngine) -> None:
+    asked = ask()
+    status = await with_data(engine, asked)
+    await query(status, "ALTER SYSTEM SET max_wal_size = '4GB'")
+    await query(status, "SELECT pg_reload_conf()")
+    await query(status, "CREATE TABLE much AS SELECT n, md5(n::text) AS text FROM generate_series(1, 3000000) AS n")
+    os.kill(rig.postmaster(asked), signal.SIGKILL)
+    await anext(engine.changes())
+    seen: list[str] = []
+
+    def is_ready(status: ServiceStatus) -> bool:
+        seen.append(status.reason or "")
+        return status.ready
+
+    status = await until(engine, asked, "it has recovered", is_ready)
+    assert await query(status, "SELECT count(*) FROM much") == [(3000000,)]
+    assert seen[-1] == ""
+    assert all(re.match("the server is (starting up|recovering)", reason) for reason in seen[:-1]), seen

@@ -6,6 +6,7 @@ As root an instance acts as a uid of its own and never as ours; as an ordinary u
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import signal
@@ -89,19 +90,22 @@ class Launcher:
     def run(
         self, command: Sequence[str], *, uid: int | None, environment: Mapping[str, str] | None = None, limit: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end. Raises subprocess.TimeoutExpired after ``limit`` seconds."""
-        return subprocess.run(
-            [*self._as(uid), *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env={"PATH": _PATH, "LC_ALL": "C.UTF-8"} if environment is None else dict(environment),
-            cwd="/",
-            umask=0o077,
-            timeout=limit,
-            check=False,
-        )
+        """Run a program to its end. Raises OSError when it has none within ``limit`` seconds."""
+        try:
+            return subprocess.run(
+                [*self._as(uid), *command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                env={"PATH": _PATH, "LC_ALL": "C.UTF-8"} if environment is None else dict(environment),
+                cwd="/",
+                umask=0o077,
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise OSError(errno.ETIMEDOUT, f"no end within {limit:.0f} s", command[0]) from None
 
     def signal(self, handle: int, number: signal.Signals) -> None:
         """Signal the process of a pidfd; one that is gone is fine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def adopt_all(machine: Machine) -> int:
 def tidy(machine: Machine) -> None:
     """Look at what no instance of the registry owns. What was being deleted, and what never held data, is deleted;
     a data directory that was ever used is named and left for a person to decide."""
+    _discard_old_pools(machine)
     known = {instance.id for instance in machine.registry.all()}
     for service, home in _homes(machine.layout.services):
         trash = home.name.startswith(TRASH)
@@ -69,6 +71,14 @@ def tidy(machine: Machine) -> None:
             _log.warning("a leftover could not be deleted", directory=str(home), error=str(error))
         else:
             _log.warning("deleted what was left of an unknown instance", directory=str(home))
+
+
+def _discard_old_pools(machine: Machine) -> None:
+    """Clones of templates that an update has replaced."""
+    current = {pool.directory for pool in machine.pools.values()}
+    for directory in list(machine.layout.pool.iterdir()) if machine.layout.pool.is_dir() else ():
+        if directory not in current:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _homes(services: Path) -> Iterator[tuple[Path, Path]]:

@@ -43,10 +43,9 @@ from howdah.engines.protocol import Removal
 from howdah.launcher.launcher import Launcher
 
 _HOST = "127.0.0.1"
-_SLOW = 0.2
 _FAILED = 1.0
 _REPORTED = 30.0
-"""Seconds until another pass: while a server starts, after a failed action, for what only a person can repair."""
+"""Seconds until another pass: after a failed action, and for what only a person can repair."""
 
 _log = structlog.get_logger()
 
@@ -210,19 +209,15 @@ def _status(machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed,
     running, instance = seen.running, seen.instance
     ready = is_ready(wanted, seen)
     reason = explain(seen) or problem
+    if reason is None and instance is not None and running is not None and running.phase is Phase.STARTING:
+        reason = progress(machine, instance)
+        if seen.exit is not None:
+            reason = f"{reason}; before: {seen.exit}"
     retry_after: float | None = None
     if problem is not None:
         retry_after = _FAILED
-    elif running is None and seen.wait > 0:
-        retry_after = seen.wait
-    elif running is not None and running.phase is Phase.STARTING:
-        assert instance is not None
-        reason = reason or progress(machine, instance)
-        if seen.exit is not None:
-            reason = f"{reason}; before: {seen.exit}"
-        retry_after = _SLOW
     elif not ready and plan(wanted, seen) is None:
-        retry_after = _REPORTED if is_missing_data(seen) else _FAILED
+        retry_after = _REPORTED if is_missing_data(seen) else seen.wait or _FAILED
     return ServiceStatus(
         ready=ready,
         settled=ready,

@@ -81,4 +81,4 @@ async def _ask_for_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 async def _skip(reader: asyncio.StreamReader) -> None:
     length = struct.unpack("!I", await reader.readexactly(4))[0]
-    await reader.readexactly(min(length - 4, 65536))
+    await reader.readexactly(min(max(length - 4, 0), 65536))

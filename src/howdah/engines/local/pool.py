@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from howdah.domain.errors import HowdahError
 from howdah.engines.local.template import Template, clone
 from howdah.launcher.files import spread_out, sync_filesystem
 from howdah.launcher.launcher import Launcher
@@ -47,7 +48,7 @@ class Pool:
     """The ready clones of one template, in a directory of ours on the file system of the services."""
 
     def __init__(self, directory: Path, template: Template, launcher: Launcher, *, size: int) -> None:
-        self._directory = directory
+        self.directory = directory
         self._template = template
         self._launcher = launcher
         self._size = size
@@ -69,7 +70,7 @@ class Pool:
             await asyncio.gather(self._filler, return_exceptions=True)
 
     def ready(self) -> int:
-        return sum(1 for _ in self._directory.glob(_READY + "*"))
+        return sum(1 for _ in self.directory.glob(_READY + "*"))
 
     async def take(self, target: Path) -> None:
         """Put a clone at ``target``, which must not exist: a ready one, else one that is copied now. Raises OSError."""
@@ -84,7 +85,7 @@ class Pool:
             made.rename(target)
 
     def _claim(self, target: Path) -> bool:
-        for candidate in self._directory.glob(_READY + "*"):
+        for candidate in self.directory.glob(_READY + "*"):
             try:
                 candidate.rename(target)
             except FileNotFoundError:
@@ -104,23 +105,23 @@ class Pool:
                 try:
                     made = await asyncio.to_thread(self._make, True)
                     await self._sync()
-                    made.rename(self._directory / (_READY + secrets.token_hex(8)))
-                except OSError as error:
+                    made.rename(self.directory / (_READY + secrets.token_hex(8)))
+                except (OSError, HowdahError) as error:
                     _log.warning("the pool of data directories cannot be filled", error=str(error))
                     break
 
     def _make(self, background: bool) -> Path:
-        made = self._directory / (_MAKING + secrets.token_hex(8))
+        made = self.directory / (_MAKING + secrets.token_hex(8))
         try:
             clone(self._template, made, self._launcher, background=background)
-        except OSError:
+        except (OSError, HowdahError):
             shutil.rmtree(made, ignore_errors=True)
             raise
         return made
 
     def _clean(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        spread_out(self._directory)
-        for leftover in self._directory.iterdir():
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        spread_out(self.directory)
+        for leftover in self.directory.iterdir():
             if not leftover.name.startswith(_READY):
                 shutil.rmtree(leftover, ignore_errors=True)

@@ -17,7 +17,7 @@ class ProbeTimes:
     """Seconds: between two probes of a server, how long it may take to answer, and before a missed one is repeated."""
 
     interval: float = 10.0
-    limit: float = 3.0
+    limit: float = 5.0
     again: float = 1.0
 
 
