@@ -43,7 +43,7 @@ class Call:
         try:
             return ServiceId.parse(text)
         except ValueError:
-            raise NotFound(f"there is no service {text[:60]!a}") from None
+            raise NotFound(f"there is no Postgres service {text[:60]!a}") from None
 
     @property
     def may_see_credentials(self) -> bool:
