@@ -341,3 +341,27 @@ async def test_a_certificate_that_cannot_be_renewed_stops_neither_the_others_nor
         await until("renewed", lambda: running.engine.world.servers[good.id].certificate != first)
         assert running.state_of(broken.id) == "running"
         assert running.plane.readiness() == {}
+
+
+async def test_the_route_is_held_before_a_crashed_server_is_started_again(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def before(_call: str, service: ServiceId) -> None:
+        route = running.route(service)
+        seen.append(route.state if route else "absent")
+
+    async with running_plane(tmp_path / "s", before=before) as running:
+        service = await running.plane.services.create(running.organization, NEW)
+        await until("running", lambda: running.state_of(service.id) == "running")
+        await until("settled", lambda: not running.plane.reconciler._woken)
+        seen.clear()
+        running.engine.crash(service.id)
+        await until("open again", lambda: running.engine.world.servers[service.id].starts == 2)
+        await until("open again", lambda: getattr(running.route(service.id), "state", None) == "open")
+        assert set(seen) == {"held"}
+        seen.clear()
+        running.engine.events.put_nowait(service.id)
+        await until("a false alarm ends", lambda: len(seen) == 1 and not running.plane.reconciler._woken)
+        route = running.route(service.id)
+        assert route is not None
+        assert (seen, route.state) == (["held"], "open")

@@ -39,9 +39,15 @@ class Passes:
         self._vault = vault
         self._publisher = publisher
         self._effects = effects
+        self._happened: set[ServiceId] = set()
 
     def services(self) -> list[ServiceId]:
         return services.ids(self._store)
+
+    def happened(self, service: ServiceId) -> None:
+        """Something happened to it outside a pass. Its route is held before the next pass starts a server again, since
+        one that is only starting refuses clients instead of letting them wait."""
+        self._happened.add(service)
 
     async def run(self, service: ServiceId) -> float | None:
         """One pass. Returns the seconds after which another one makes sense, None when there is nothing left to do."""
@@ -51,12 +57,18 @@ class Passes:
             sealed = secrets.of(self._store, service)
         if stored is None:
             return None
+        if service in self._happened:
+            self._happened.discard(service)
+            self._publisher.doubt(service)
         await self._publisher.publish(service)
         if stored.service.state is ServiceState.DELETING:
             return await self._remove(service)
         spec = _spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(service, sealed))
+        if status.ready and service not in self._happened:
+            self._publisher.trust(service)
         await self._note(spec, status)
+        await self._publisher.publish(service)
         self._effects.tell(service, status)
         if status.retry_after is not None:
             return status.retry_after
@@ -71,6 +83,8 @@ class Passes:
             services.remove(connection, service)
 
         await self._store.write(forget)
+        self._happened.discard(service)
+        self._publisher.trust(service)
         await self._store.forget()
         return None
 
@@ -98,7 +112,6 @@ class Passes:
         finally:
             if opening is not None:
                 self._publisher.close(opening)
-        await self._publisher.publish(spec.id)
 
 
 def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:

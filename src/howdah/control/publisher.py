@@ -30,13 +30,14 @@ class Opening:
     restart: int
 
 
-def route(place: Place, names: tuple[str, ...], opening: Opening | None) -> Route | None:
-    """The route of a service: open when it runs, absent when it is being deleted, held otherwise."""
+def route(place: Place, names: tuple[str, ...], opening: Opening | None, *, doubted: bool = False) -> Route | None:
+    """The route of a service: open when it runs and that is not in doubt, absent when it is being deleted, held
+    otherwise."""
     if place.state is ServiceState.DELETING:
         return None
     if opening is not None and opening.restart == place.restart:
         endpoint, state = opening.endpoint, RouteState.OPEN
-    elif place.endpoint is not None and place.state is ServiceState.RUNNING:
+    elif place.endpoint is not None and place.state is ServiceState.RUNNING and not doubted:
         endpoint, state = place.endpoint, RouteState.OPEN
     else:
         endpoint, state = place.endpoint or _ANYWHERE, RouteState.HELD
@@ -55,6 +56,7 @@ class Publisher:
         self._table: dict[ServiceId, Route] = {}
         self._stale: set[ServiceId] = set()
         self._openings: dict[ServiceId, Opening] = {}
+        self._doubted: set[ServiceId] = set()
         self._turn = asyncio.Lock()
         self._in_place = False
         # One thread: what a cancelled call has begun is in place before the next table, never after it.
@@ -90,10 +92,20 @@ class Publisher:
         if self._openings.get(opening.service) == opening:
             del self._openings[opening.service]
 
+    def doubt(self, service: ServiceId) -> None:
+        """Something happened to it: from the next publishing on its route is held until ``trust``."""
+        self._doubted.add(service)
+
+    def trust(self, service: ServiceId) -> None:
+        """It was seen to be ready since."""
+        self._doubted.discard(service)
+
     def _refresh(self, service: ServiceId) -> None:
         with self._store.snapshot():
             place, names = services.place(self._store, service), hostnames.of(self._store, service)
-        fresh = None if place is None else route(place, names, self._openings.get(service))
+        fresh = None
+        if place is not None:
+            fresh = route(place, names, self._openings.get(service), doubted=service in self._doubted)
         if fresh == self._table.get(service):
             return
         self._in_place = False

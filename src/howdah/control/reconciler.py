@@ -93,6 +93,7 @@ class Reconciler:
 
     async def _follow_changes(self) -> None:
         async for service in self._engine.changes():
+            self._passes.happened(service)
             self.wake(service)
 
     async def _sweep(self) -> None:
