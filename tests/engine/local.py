@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-
 from fixtures.server import CACHE
+
 from howdah.domain.catalog import default_catalog
 from howdah.domain.errors import Conflict
 from howdah.domain.ids import InstanceId, ServiceId

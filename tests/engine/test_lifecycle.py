@@ -202,3 +202,15 @@ async def test_what_a_killed_filler_left_is_no_ready_data_directory(rig: Rig) ->
     async with rig.engine() as engine:
         assert not half_made.exists()
         assert (await settle(engine, ask())).ready
+
+
+async def test_an_unknown_layout_of_the_control_file_means_initdb_for_each_service(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howdah.engines.local.identity._LAYOUTS", {})
+    async with rig.engine() as engine:
+        one, two = ask(), ask()
+        assert (await settle(engine, one)).ready
+        assert (await settle(engine, two)).ready
+    controls = [(rig.paths(asked).data / "global" / "pg_control").read_bytes() for asked in (one, two)]
+    assert identifier_of(controls[0]) != identifier_of(controls[1])

@@ -128,7 +128,7 @@ class Launcher:
                 return False
             if self.privileged and uid is not None:
                 # One call reaches them all at once, so that none can fork away from it.
-                self.run(["kill", "-KILL", "-1"], uid=uid, limit=limit)
+                self.run(["sh", "-c", "kill -KILL -1"], uid=uid, limit=limit)
             else:
                 for pid in left:
                     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -120,7 +120,9 @@ class Pool:
         return made
 
     def _clean(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Passable: where the template cannot be cloned, initdb works in here as the system user.
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o711)
         spread_out(self.directory)
         for leftover in self.directory.iterdir():
             if not leftover.name.startswith(_READY):

@@ -32,6 +32,7 @@ _INITDB = (
     "--no-sync",
     "--no-instructions",
 )
+_LIBRARIES = "libssl3 libzstd1 liblz4-1 libxml2 libgssapi-krb5-2 zlib1g libreadline8 tzdata"
 _log = structlog.get_logger()
 
 
@@ -101,7 +102,9 @@ def _initdb(binaries: Binaries, target: Path, launcher: Launcher) -> None:
     command = [binaries.program("initdb"), f"--pgdata={work / 'data'}", *_INITDB]
     done = launcher.run(command, uid=user, environment=binaries.environment, limit=300)
     if done.returncode != 0:
-        raise SetupError(f"initdb of Postgres {binaries.full} failed: {(done.stderr or done.stdout).strip()[-500:]}")
+        said = (done.stderr or done.stdout).strip()[-500:]
+        advice = f"; install what is missing: apt-get install {_LIBRARIES}" if "shared libraries" in said else ""
+        raise SetupError(f"initdb of Postgres {binaries.full} failed: {said}{advice}")
     if user is not None:
         subprocess.run(["chown", "-hR", "0:0", str(work / "data")], check=True)
     (work / "data").rename(target)
