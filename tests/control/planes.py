@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from control.fake_engine import FakeEngine, World, _nothing
+
 from howdah.control.clock import Clock, utc_now
 from howdah.control.plane import ControlPlane
 from howdah.domain.ids import ServiceId

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from control.planes import NEW, running_plane, until
+
 from howdah.control.access import open_access
 from howdah.control.bootstrap import read_environment
 from howdah.domain.errors import SetupError

@@ -4,8 +4,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-
 from control.planes import NEW, running_plane, until
+
 from howdah.domain.errors import NotFound
 from howdah.domain.ids import ServiceId
 from howdah.domain.organizations import ApiVersion, KeyState, Role

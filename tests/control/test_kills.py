@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-
 from control.fake_engine import World
 from control.planes import NEW, Running, running_plane, until
 from control.test_lifecycle import is_password
+
 from howdah.control.publisher import Publisher
 from howdah.domain.ids import ServiceId
 from howdah.domain.services import Service, ServiceChange

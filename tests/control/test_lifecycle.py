@@ -7,14 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-
 from control.fake_engine import World
 from control.planes import NEW, running_plane, until
+
 from howdah.control import services as commands
 from howdah.control.clock import utc_now
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from howdah.domain.ids import ServiceId
-from howdah.domain.routes import RouteState
+from howdah.domain.routes import RouteState, decode_routes
 from howdah.domain.services import ServiceChange
 from howdah.domain.settings import Settings
 from howdah.domain.states import HaType, PostgresVersion
@@ -365,3 +365,20 @@ async def test_the_route_is_held_before_a_crashed_server_is_started_again(tmp_pa
         route = running.route(service.id)
         assert route is not None
         assert (seen, route.state) == (["held"], "open")
+
+
+async def test_a_server_that_died_while_no_control_plane_ran_is_held_before_it_is_started(tmp_path: Path) -> None:
+    world, seen = World(), list[str]()
+
+    async def before(_call: str, service: ServiceId) -> None:
+        content = decode_routes((tmp_path / "s" / "routes.json").read_bytes())
+        seen.extend(route.state for route in content if route.service == service.ubid)
+
+    async with running_plane(tmp_path / "s", world) as running:
+        service = await running.plane.services.create(running.organization, NEW)
+        await until("running", lambda: running.state_of(service.id) == "running")
+    world.servers[service.id].up = False
+    async with running_plane(tmp_path / "s", world, before=before) as running:
+        await until("started", lambda: world.servers[service.id].starts == 2)
+        await until("open again", lambda: getattr(running.route(service.id), "state", None) == "open")
+    assert set(seen) == {"held"}

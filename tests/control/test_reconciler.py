@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-
 from control.fake_engine import World
 from control.planes import NEW, running_plane, until
+
 from howdah.control import reconciler
 from howdah.domain.ids import ServiceId
 

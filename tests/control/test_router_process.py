@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-
 from control.planes import until
+
 from howdah.control.paths import routes_file
 from howdah.control.router_process import RouterProcess
 from howdah.domain.routes import encode_routes

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from control.planes import NEW, Running, running_plane, until
+
 from howdah.domain.ids import ServiceId
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -21,6 +22,7 @@ from howdah.store.store import Store
 REMOVAL_SECONDS = 0.1
 """Between two looks at a service that is not gone yet."""
 
+LISTENING_SECONDS = 1.0
 UNSETTLED = 0.0
 
 
@@ -40,6 +42,7 @@ class Passes:
         self._publisher = publisher
         self._effects = effects
         self._happened: set[ServiceId] = set()
+        self._looked_at: set[ServiceId] = set()
 
     def services(self) -> list[ServiceId]:
         return services.ids(self._store)
@@ -57,7 +60,7 @@ class Passes:
             sealed = secrets.of(self._store, service)
         if stored is None:
             return None
-        if service in self._happened:
+        if service in self._happened or await self._died_unseen(stored):
             self._happened.discard(service)
             self._publisher.doubt(service)
         await self._publisher.publish(service)
@@ -74,6 +77,15 @@ class Passes:
             return status.retry_after
         return None if status.settled else UNSETTLED
 
+    async def _died_unseen(self, stored: StoredService) -> bool:
+        """Whether a service that ran when the last control plane ended is found dead by the first pass of this one."""
+        service = stored.service
+        if service.id in self._looked_at:
+            return False
+        self._looked_at.add(service.id)
+        endpoint = stored.endpoint
+        return service.state is ServiceState.RUNNING and endpoint is not None and not await _listens(endpoint)
+
     async def _remove(self, service: ServiceId) -> float | None:
         if await self._engine.remove(service) is Removal.STILL_THERE:
             return REMOVAL_SECONDS
@@ -84,6 +96,7 @@ class Passes:
 
         await self._store.write(forget)
         self._happened.discard(service)
+        self._looked_at.discard(service)
         self._publisher.trust(service)
         await self._store.forget()
         return None
@@ -112,6 +125,18 @@ class Passes:
         finally:
             if opening is not None:
                 self._publisher.close(opening)
+
+
+async def _listens(endpoint: Endpoint) -> bool:
+    try:
+        async with asyncio.timeout(LISTENING_SECONDS):
+            _, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
