@@ -33,7 +33,11 @@ async def test_success_is_result_request_id_and_status(client: Client) -> None:
 async def test_failure_is_status_error_and_request_id(client: Client) -> None:
     answer = await client.send("GET", f"{client.services}/x")
     body = answer.json()
-    assert body == {"status": 404, "error": "NOT_FOUND: there is no Postgres service 'x'", "requestId": body["requestId"]}
+    assert body == {
+        "status": 404,
+        "error": "NOT_FOUND: there is no Postgres service 'x'",
+        "requestId": body["requestId"],
+    }
 
 
 async def test_every_request_has_an_id_of_its_own_whatever_the_client_sends(client: Client) -> None:

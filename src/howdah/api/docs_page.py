@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 Schema = dict[str, Any]
 
@@ -106,8 +106,8 @@ def _references(schema: object) -> Iterator[str]:
         case {"$ref": str(target)}:
             yield escape(target.rpartition("/")[2])
         case dict():
-            for value in schema.values():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-                yield from _references(value)  # pyright: ignore[reportUnknownArgumentType]
+            for value in cast("Schema", schema).values():
+                yield from _references(value)
         case _:
             return
 
