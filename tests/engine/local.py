@@ -156,7 +156,9 @@ class Rig:
             time.sleep(0.01)
         assert not left, f"processes survive SIGKILL: {left}"
         for instance in self.registry.all():
-            shutil.rmtree(self.layout.sockets(instance.id), ignore_errors=True)
+            sockets = self.layout.sockets(instance.id)
+            shutil.rmtree(sockets, ignore_errors=True)
+            sockets.with_name(f"{sockets.name}.home").unlink(missing_ok=True)
         shutil.rmtree(self.top)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -113,6 +114,7 @@ async def test_nothing_is_left_of_a_removed_service(rig: Rig, engine: LocalEngin
     assert rig.registry.of(asked.spec.id) == ()
     assert not paths.home.parent.exists()
     assert not paths.sockets.exists()
+    assert not any(entry.name.startswith(paths.sockets.name) for entry in rig.layout.run.iterdir())
     if instance.uid is not None:
         assert [pid for pid in rig.processes() if os.stat(f"/proc/{pid}").st_uid == instance.uid] == []
     with socket.socket() as probe:
@@ -214,3 +216,16 @@ async def test_an_unknown_layout_of_the_control_file_means_initdb_for_each_servi
         assert (await settle(engine, two)).ready
     controls = [(rig.paths(asked).data / "global" / "pg_control").read_bytes() for asked in (one, two)]
     assert identifier_of(controls[0]) != identifier_of(controls[1])
+
+
+async def test_sockets_of_a_state_directory_that_is_gone_are_tidied(rig: Rig) -> None:
+    gone = Rig()
+    asked = ask()
+    async with gone.engine() as engine:
+        await settle(engine, asked)
+        await engine.stop(asked.spec.id)
+    sockets = gone.paths(asked).sockets
+    shutil.rmtree(gone.top)
+    assert sockets.is_dir()
+    async with rig.engine():
+        assert [entry.name for entry in rig.layout.run.iterdir() if entry.name.startswith(sockets.name)] == []

@@ -15,6 +15,7 @@ from howdah.engines.local.deletion import delete_home
 from howdah.engines.local.layout import TRASH, InstancePaths
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observe import find_server, is_server
+from howdah.engines.local.sockets import discard_sockets, tidy_sockets
 from howdah.launcher.files import is_plain_directory
 from howdah.launcher.processes import all_pids, inspect_process
 
@@ -51,6 +52,7 @@ def tidy(machine: Machine) -> None:
     """Look at what no instance of the registry owns. What was being deleted, and what never held data, is deleted;
     a data directory that was ever used is named and left for a person to decide."""
     _discard_old_pools(machine)
+    tidy_sockets(machine.layout, machine.launcher)
     known = {instance.id for instance in machine.registry.all()}
     for service, home in _homes(machine.layout.services):
         trash = home.name.startswith(TRASH)
@@ -64,8 +66,7 @@ def tidy(machine: Machine) -> None:
         owner = _owner(machine, paths)
         try:
             delete_home(machine.launcher, home, owner)
-            if is_plain_directory(paths.sockets):
-                machine.launcher.discard(paths.sockets, owner)
+            discard_sockets(machine.launcher, paths.sockets, owner)
             service.rmdir()
         except OSError as error:
             _log.warning("a leftover could not be deleted", directory=str(home), error=str(error))

@@ -14,6 +14,7 @@ from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.adoption import adopt
 from howdah.engines.local.deletion import delete_home
 from howdah.engines.local.machine import Machine
+from howdah.engines.local.sockets import discard_sockets
 from howdah.engines.protocol import Removal
 from howdah.launcher.files import is_plain_directory, sync_directory
 
@@ -50,8 +51,7 @@ def _delete(machine: Machine, instance: Instance) -> bool:
         sync_directory(paths.home.parent)
     try:
         delete_home(launcher, trash, instance.uid)
-        if is_plain_directory(paths.sockets):
-            launcher.discard(paths.sockets, instance.uid)
+        discard_sockets(launcher, paths.sockets, instance.uid)
         launcher.release_memory(instance.uid)
     except OSError as error:
         _log.warning("a removed instance cannot be deleted yet", instance=str(instance.id), error=str(error))

@@ -7,9 +7,10 @@ import asyncio
 from howdah.domain.instances import Instance
 from howdah.domain.states import PostgresVersion
 from howdah.engines.local.identity import identifier_of
-from howdah.engines.local.layout import InstancePaths, make_run_directory
+from howdah.engines.local.layout import InstancePaths
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.record import write_initialised
+from howdah.engines.local.sockets import make_sockets
 from howdah.launcher.files import is_plain_directory, sync_directory
 from howdah.launcher.launcher import Launcher
 
@@ -33,8 +34,7 @@ def _prepare(machine: Machine, instance: Instance, paths: InstancePaths) -> None
     launcher.make_directory(paths.conf, uid=None, mode=0o711)
     launcher.make_directory(paths.tls, uid=None, mode=0o711)
     launcher.make_directory(paths.log, uid=uid, mode=0o700)
-    make_run_directory(machine.layout.run)
-    launcher.make_directory(paths.sockets, uid=uid, mode=0o700)
+    make_sockets(machine.layout, launcher, instance)
 
 
 def _put_in_place(launcher: Launcher, instance: Instance, paths: InstancePaths, full: str) -> None:

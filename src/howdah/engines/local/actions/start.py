@@ -10,8 +10,9 @@ from howdah.domain.instances import Instance
 from howdah.domain.services import ServiceSpec
 from howdah.engines.local.actions.await_ready import await_ready
 from howdah.engines.local.configuration import command_line
-from howdah.engines.local.layout import InstancePaths, make_run_directory
+from howdah.engines.local.layout import InstancePaths
 from howdah.engines.local.machine import Machine
+from howdah.engines.local.sockets import make_sockets
 
 _SIGNAL_FILES = ("standby.signal", "recovery.signal")
 
@@ -39,8 +40,7 @@ def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str)
     paths, launcher = machine.layout.of(instance), machine.launcher
     binaries = machine.binaries[spec.postgres_version]
     _clear_leftovers(machine, instance, paths)
-    make_run_directory(machine.layout.run)
-    launcher.make_directory(paths.sockets, uid=instance.uid, mode=0o700)
+    make_sockets(machine.layout, launcher, instance)
     launcher.make_directory(paths.log, uid=instance.uid, mode=0o700)
     # The role comes from what is wanted, never from what lies in a directory that the tenant can write.
     for name in _SIGNAL_FILES:
