@@ -26,7 +26,7 @@ lint: setup-dev ## formatting, rules, types, layers
 format: setup-dev ## repair formatting and what rules can repair
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
 
-bench: setup-dev ## the benchmarks
+bench: setup-dev ## all benchmarks; one: make bench ARGS="create --rounds 5"
 	@scripts/bench $(ARGS)
 
 clean: ## remove what was made here: the environment and caches (no state, no data)

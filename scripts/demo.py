@@ -92,6 +92,10 @@ def main() -> int:
         with _server(top) as environment:
             _say(f"A server of its own is ready ({time.monotonic() - began:.2f} s)")
             done = all(_play(step, environment) for step in STEPS)
+            if not done:
+                subprocess.run(
+                    [PYTHON, "-m", "howdah", "services", "get", environment.get("PG_ID", "")], env=environment
+                )
     finally:
         shutil.rmtree(top, ignore_errors=True)
     if done:
@@ -158,13 +162,12 @@ def _play(step: Step, environment: dict[str, str]) -> bool:
     print(textwrap.indent(step.command, "  ").replace("  ", "$ ", 1))
     began = time.monotonic()
     ran = subprocess.run(
-        ["bash", "-c", f"set -o pipefail\n{step.command}"],
+        ["timeout", str(STEP_SECONDS), "bash", "-c", f"set -o pipefail\n{step.command}"],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=STEP_SECONDS,
         check=False,
     )
     seconds = time.monotonic() - began
@@ -174,7 +177,8 @@ def _play(step: Step, environment: dict[str, str]) -> bool:
         environment[step.setting] = ran.stdout.splitlines()[-1] if ran.stdout else ""
     if ran.returncode == 0 and step.expected in ran.stdout:
         return True
-    print(f"This step failed: status {ran.returncode}, expected {step.expected!r} in its output", file=sys.stderr)
+    took = " (it took too long)" if ran.returncode == 124 else ""
+    print(f"This step failed: status {ran.returncode}{took}, expected {step.expected!r} in its output", file=sys.stderr)
     return False
 
 

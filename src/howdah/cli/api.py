@@ -45,10 +45,11 @@ class Api:
             return answer.get("result")
         raise self._refused(status, answer)
 
-    def connections(self, service: str) -> Any:
-        status, answer = self._send("GET", f"/v1/howdah/services/{quote(service, safe='')}/connections", None)
+    def reason(self, service: str) -> str | None:
+        """Why a service is not as it should be, where that is known."""
+        status, answer = self._send("GET", f"/v1/howdah/services/{quote(service, safe='')}", None)
         if status == 200:
-            return answer.get("result")
+            return answer["result"]["reason"]
         raise self._refused(status, answer)
 
     def _refused(self, status: int, answer: Mapping[str, Any]) -> HowdahError:

@@ -35,7 +35,7 @@ def doctor(state: StateOption = None, config: ConfigOption = None, as_json: Json
 
 def _findings(settings: Settings) -> Iterator[Finding]:
     from howdah.cli.checks.contents import check_contents
-    from howdah.cli.checks.host import check_clock, check_disk, check_libraries
+    from howdah.cli.checks.host import check_clock, check_disk, check_libraries, check_shared_memory
     from howdah.cli.checks.isolation import check_isolation
     from howdah.cli.checks.network import check_names, check_ports
 
@@ -43,6 +43,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield from check_names(settings)
     yield from check_libraries(settings)
     yield from check_isolation(settings)
+    yield from check_shared_memory()
     yield from check_disk(settings)
     yield from check_clock(settings)
     yield from check_contents(settings)

@@ -42,7 +42,10 @@ def list_services(
 def get(service: ServiceArgument, state: StateOption = None, as_json: JsonOption = False) -> None:
     """One service, with its connection string."""
     api = connect(state)
-    _show(api.call("GET", f"/{_id(api, service)}"), as_json=as_json)
+    found = api.call("GET", f"/{_id(api, service)}")
+    if found["state"] != "running" and (reason := api.reason(found["id"])):
+        note(f"{found['id']} is {found['state']}: {reason}")
+    _show(found, as_json=as_json)
 
 
 @app.command("create")

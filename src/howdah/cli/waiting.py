@@ -39,7 +39,8 @@ def wait_until_running(api: Api, service: str, *, seconds: float) -> Any:
         if found["state"] == "running":
             return found
         if time.monotonic() >= deadline:
-            raise Unavailable(f"{service} is {found['state']} after {seconds:g} s; howdah doctor may know why")
+            reason = api.reason(service) or "howdah doctor may know why"
+            raise Unavailable(f"{service} is {found['state']} after {seconds:g} s: {reason}")
         time.sleep(pause)
         pause = min(pause * 1.3, LONGEST_PAUSE)
 

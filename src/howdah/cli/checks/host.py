@@ -60,7 +60,16 @@ def _missing(root: Path, files: list[Path]) -> list[str]:
 
 def _install(missing: list[str]) -> str:
     known = sorted({PACKAGES[library] for library in missing if library in PACKAGES})
-    return f"install {', '.join(known)}" if known else "install the packages that bring them"
+    return f"install {', '.join(known)}" if known else "nothing, unless those extensions are wanted"
+
+
+def check_shared_memory() -> Iterator[Finding]:
+    """Postgres keeps its dynamic shared memory there, as the OS user of the service."""
+    name, place = "shared memory", Path("/dev/shm")
+    if not place.is_dir() or place.stat().st_mode & 0o1777 != 0o1777:
+        yield fail(name, f"{place} is not there or not open to all users", "mount -t tmpfs -o mode=1777 tmpfs /dev/shm")
+    else:
+        yield ok(name, f"{shutil.disk_usage(place).free >> 20} MiB free in {place}")
 
 
 def check_disk(settings: Settings) -> Iterator[Finding]:
