@@ -93,9 +93,8 @@ def main() -> int:
             _say(f"A server of its own is ready ({time.monotonic() - began:.2f} s)")
             done = all(_play(step, environment) for step in STEPS)
             if not done:
-                subprocess.run(
-                    [PYTHON, "-m", "howdah", "services", "get", environment.get("PG_ID", "")], env=environment
-                )
+                doctor = [PYTHON, "-m", "howdah", "doctor", "--state", str(top / "state")]
+                subprocess.run(doctor, env=environment, check=False)
     finally:
         shutil.rmtree(top, ignore_errors=True)
     if done:

@@ -40,9 +40,17 @@ def check_libraries(settings: Settings) -> Iterator[Finding]:
         return
     for root in sorted(roots):
         if missing := _missing(root, [*(root / "bin").iterdir()]):
-            yield fail(f"{name} {root.name}", f"missing: {', '.join(missing)}", _install(missing))
+            yield fail(
+                f"{name} {root.name}",
+                f"missing: {', '.join(missing)}",
+                _install(missing, "the packages that bring them"),
+            )
         elif missing := _missing(root, [*(root / "lib").rglob("*.so")]):
-            yield warn(f"{name} {root.name}", f"some extensions lack {', '.join(missing)}", _install(missing))
+            yield warn(
+                f"{name} {root.name}",
+                f"some extensions lack {', '.join(missing)}",
+                _install(missing, "what brings them, if those are wanted"),
+            )
         else:
             yield ok(f"{name} {root.name}", "all there")
 
@@ -58,9 +66,9 @@ def _missing(root: Path, files: list[Path]) -> list[str]:
     return sorted({words[0] for words in lines})
 
 
-def _install(missing: list[str]) -> str:
+def _install(missing: list[str], otherwise: str) -> str:
     known = sorted({PACKAGES[library] for library in missing if library in PACKAGES})
-    return f"install {', '.join(known)}" if known else "nothing, unless those extensions are wanted"
+    return f"install {', '.join(known) or otherwise}"
 
 
 def check_shared_memory() -> Iterator[Finding]:
