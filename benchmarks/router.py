@@ -5,7 +5,8 @@
 
 Each round measures every contestant once, one after the other in changing order, so that noise of the machine meets
 all alike; what counts is the median over the rounds of the ratio to ``direct`` in the same round. pgbench, Postgres and
-the contestants share the machine's cores. ``-S`` keeps its connections, ``-C -S`` makes a new one per transaction.
+the contestants share the machine's cores; each is a session of its own, as Postgres' backends are, because Linux shares
+processor time by session first. ``-S`` keeps its connections, ``-C -S`` makes a new one per transaction.
 
 Starts its own Postgres 18 (TLS with a self-made certificate, fsync off), its own router and its own Traefik (TCP router
 with HostSNI and TLS passthrough, which speaks Postgres' STARTTLS), all on free loopback ports.
@@ -130,7 +131,7 @@ def running_traefik(top: Path, server: Postgres) -> Iterator[Contestant]:
     command = [str(traefik()), f"--entryPoints.postgres.address=127.0.0.1:{port}", "--log.level=FATAL"]
     command += [f"--providers.file.filename={dynamic}", "--global.checkNewVersion=false"]
     command += ["--global.sendAnonymousUsage=false"]
-    process = subprocess.Popen(command, cwd=top, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=top, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         until(lambda: answers(port), "Traefik listens")
         yield Contestant("traefik", port, process.pid)
@@ -185,7 +186,7 @@ def pgbench(server: Postgres, contestant: Contestant, options: list[str]) -> str
     target = f"host={NAME} hostaddr=127.0.0.1 port={contestant.port} user=postgres dbname=postgres sslmode=require"
     command = [server.programs.program("pgbench"), *options, target]
     env = dict(server.programs.environment) | {"PGPASSWORD": PASSWORD}
-    return subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, start_new_session=True).stdout
 
 
 def measure(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fixtures.server import eventually
+
 from howdah.domain.routes import Route, RouteState, encode_routes
 from router.tls_postgres import PASSWORD, Postgres
 
@@ -49,7 +50,9 @@ class RouterProcess:
         for address in addresses:
             command += ["--address", address]
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=stderr or log)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=stderr or log, start_new_session=True
+            )
         self.port = eventually("the router listens", self._port)
 
     def _port(self) -> int | None:

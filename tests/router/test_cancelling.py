@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-
 from fixtures.server import eventually
+
 from router.raw_client import dial, read_to_end, startup
 from router.router_process import RouterProcess, route_to
 from router.tls_postgres import Postgres

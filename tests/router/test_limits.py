@@ -9,8 +9,8 @@ import time
 
 import psycopg
 import pytest
-
 from fixtures.server import eventually
+
 from howdah.domain.routes import Route, RouteState
 from howdah.router.startup import SSL_REQUEST
 from router.raw_client import ask_for_tls, client_hello, dial, read_to_end

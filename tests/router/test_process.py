@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-
 from fixtures.server import eventually
+
 from howdah import __version__
 from router.raw_client import dial, read_to_end
 from router.router_process import RouterProcess, route_to

@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
 from fixtures.server import CACHE
+
 from howdah.domain.states import PostgresVersion
 from howdah.engines.local.binaries import Binaries, ensure_binaries
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.router.test_clienthello import hello_of_openssl
+from unit.router.test_startup import CANCEL, STARTUP, packet
 
 from howdah.router.greeting import Cancel, Hello, Refused, greeting
 from howdah.router.startup import GSSENC_REQUEST, SSL_REQUEST, Alert, fatal, fatal_alert
-from unit.router.test_clienthello import hello_of_openssl
-from unit.router.test_startup import CANCEL, STARTUP, packet
 
 HELLO = hello_of_openssl("a.example", ["postgresql"])
 Outcome = Hello | Cancel | Refused | None
