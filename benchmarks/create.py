@@ -23,6 +23,7 @@ import json
 import os
 import pwd
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -48,7 +49,7 @@ class Bench:
     def __init__(self, server: Server, top: Path) -> None:
         self.server = server
         self.top = top
-        self.binaries = sorted((CACHE / "postgres").glob("18*"))[-1]
+        self.binaries = max((CACHE / "postgres").glob("18*"))
         self.env = {"LD_LIBRARY_PATH": str(self.binaries / "lib"), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
         self.client = httpx.Client(base_url=server.credentials["API_URL"], auth=server.client.auth, timeout=60)
         self.existing = self._initdb()
@@ -177,8 +178,6 @@ for line in sys.stdin:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

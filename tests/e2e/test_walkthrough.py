@@ -32,7 +32,9 @@ def test_one_post_makes_a_real_postgres(shared_server: Server, psql_program: str
         "state": "creating",
         "createdAt": created["createdAt"],
     }
-    assert re.fullmatch(rf"my-postgres-[0-9a-f]{{8}}\.{service}\.c0\.us-west-2\.aws\.pg\.localhost", created["hostname"])
+    assert re.fullmatch(
+        rf"my-postgres-[0-9a-f]{{8}}\.{service}\.c0\.us-west-2\.aws\.pg\.localhost", created["hostname"]
+    )
     running = shared_server.wait_until(service, "running")
     assert running == created | {"state": "running"}
 
@@ -149,6 +151,6 @@ def test_ctrl_c_in_psql_cancels_its_query_and_disturbs_nobody_else(shared_server
         for conn in (target, other):
             eventually("the query runs", lambda conn=conn: sleeping(conn))
         cancelled.send_signal(2)
-        output, errors = cancelled.communicate(timeout=30)
+        _, errors = cancelled.communicate(timeout=30)
         assert "canceling statement due to user request" in errors
         assert undisturbed.communicate(timeout=30)[0] == "\ndone\n"

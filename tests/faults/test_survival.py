@@ -38,7 +38,8 @@ def test_open_sessions_survive_the_death_of_the_control_plane(server: Server, ps
         stdout=subprocess.PIPE,
         text=True,
     ) as session:
-        assert session.stdin is not None and session.stdout is not None
+        assert session.stdin is not None
+        assert session.stdout is not None
 
         def ask(sql: str) -> str:
             session.stdin.write(sql + ";\n")
@@ -61,9 +62,7 @@ def test_a_killed_router_is_back_on_the_same_port(server: Server, psql_program: 
     service = _service_with_rows(server, psql_program)
     killed = server.router()
     kill_and_wait(killed)
-    eventually(
-        "psql gets in by the same string", lambda: _rows(psql_program, service) == "100\n", within=10, every=0.1
-    )
+    eventually("psql gets in by the same string", lambda: _rows(psql_program, service) == "100\n", within=10, every=0.1)
     assert server.router() != killed
     assert server.get(service["id"])["connectionString"] == service["connectionString"]
 

@@ -38,7 +38,7 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret. ``key_id`` is the user name of HTTP Basic; ``suffix`` the secret's last 4 characters."""
+    """A key without its secret. ``key_id`` is the user name of HTTP Basic; ``suffix`` its secret's last characters."""
 
     id: UUID
     organization: UUID

@@ -47,7 +47,7 @@ def encode_routes(routes: Iterable[Route]) -> bytes:
 
 def decode_routes(content: bytes) -> tuple[Route, ...]:
     """The routes in a file's content. Raises ValueError when it is not a route table of a known version."""
-    table = cast("Any", json.loads(content))
+    table: Any = json.loads(content)
     if not isinstance(table, dict) or cast("dict[str, Any]", table).get("version") != FORMAT_VERSION:
         raise ValueError(f"not a route table of version {FORMAT_VERSION}")
     try:
