@@ -16,7 +16,7 @@ import pytest
 from fixtures.server import eventually
 
 from howdah import __version__
-from router.raw_client import dial, read_to_end
+from router.raw_client import ask_for_tls, dial, read_to_end
 from router.router_process import RouterProcess, route_to
 from router.tls_postgres import Postgres, run_as_server_user
 
@@ -83,7 +83,7 @@ def test_sigterm_ends_it_with_success_and_closes_connections(router: RouterProce
     router.start()
     with (
         psycopg.connect(router.dsn(postgres_18.names[0])) as connection,
-        dial(router.port) as waiting,
+        ask_for_tls(router.port) as waiting,
     ):
         assert router.stop() == 0
         assert read_to_end(waiting) == b""

@@ -69,6 +69,8 @@ def _bind(address: str, port: int) -> socket.socket | None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
+        # Clients speak first: wake up once for a client and its first bytes. A silent one is accepted a second later.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
         listener.bind((address, port))
     except OSError as error:
         listener.close()
