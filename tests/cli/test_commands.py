@@ -63,9 +63,7 @@ def test_the_life_of_a_service(shared_server: Server) -> None:
     assert restarted["state"] == "running"
     assert shared_server.postmaster(shown["id"]) != before
 
-    unsure = howdah("services", "delete", "of cli", state=shared_server.state)
-    assert (unsure.returncode, "--yes" in unsure.stderr) == (1, True)
-    assert result(shared_server, "services", "delete", "of cli", "--yes", "--wait") == {
+    assert result(shared_server, "services", "delete", "of cli", "--wait") == {
         "id": shown["id"],
         "deleted": True,
     }

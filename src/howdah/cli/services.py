@@ -11,7 +11,7 @@ from howdah.cli.api import Api, connect
 from howdah.cli.options import JsonOption, StateOption
 from howdah.cli.output import note, show_fields, show_json, show_table
 from howdah.cli.waiting import wait_until_gone, wait_until_running
-from howdah.domain.errors import BadRequest, Conflict, NotFound
+from howdah.domain.errors import Conflict, NotFound
 from howdah.domain.ids import ServiceId
 
 app = typer.Typer(help="Postgres services.", no_args_is_help=True, rich_markup_mode=None)
@@ -54,7 +54,9 @@ def create(
     provider: Annotated[str, typer.Option(help="From the catalog.")] = "aws",
     region: Annotated[str, typer.Option(help="From the catalog.")] = "us-west-2",
     size: Annotated[str, typer.Option(help="From the catalog.")] = "r8gd.large",
-    postgres_version: Annotated[str, typer.Option(help="17 or 18.")] = "18",
+    postgres_version: Annotated[
+        str | None, typer.Option(help="17 or 18. Default: the server's, 17.", show_default=False)
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="KEY or KEY=VALUE; may be repeated.", show_default=False)
     ] = None,
@@ -66,7 +68,8 @@ def create(
     """A new service. Its hostname can be connected to at once; it answers when Postgres is up."""
     api = connect(state)
     body: dict[str, Any] = {"name": name, "provider": provider, "region": region, "size": size}
-    body["postgresVersion"] = postgres_version
+    if postgres_version is not None:
+        body["postgresVersion"] = postgres_version
     if tag:
         body["tags"] = [_tag(one) for one in tag]
     made = api.call("POST", "", body)
@@ -78,7 +81,7 @@ def create(
 @app.command("delete")
 def delete(
     service: ServiceArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also on a terminal.")] = False,
     wait: WaitOption = False,
     timeout: TimeoutOption = 120,
     state: StateOption = None,
@@ -87,9 +90,7 @@ def delete(
     """Delete a service with all of its data."""
     api = connect(state)
     found = _id(api, service)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise BadRequest("delete removes the service with all of its data; add --yes to say that you mean it")
+    if not yes and sys.stdin.isatty():
         typer.confirm(f"Delete {service} ({found}) with all of its data?", abort=True, err=True)
     api.call("DELETE", f"/{found}")
     if wait:
