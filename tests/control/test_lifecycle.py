@@ -382,3 +382,39 @@ async def test_a_server_that_died_while_no_control_plane_ran_is_held_before_it_i
         await until("started", lambda: world.servers[service.id].starts == 2)
         await until("open again", lambda: getattr(running.route(service.id), "state", None) == "open")
     assert set(seen) == {"held"}
+
+
+async def test_a_command_that_is_stored_stands_though_its_route_cannot_be_published_yet(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    async with running_plane(state) as running:
+        services, organization = running.plane.services, running.organization
+        old = await services.create(organization, NEW)
+        await until("the old one runs", lambda: running.state_of(old.id) == "running")
+        (state / "routes.new").mkdir()  # in the way of the next table
+        service = await services.create(organization, NEW)
+        assert service.state == "creating"
+        assert (await services.restart(organization, old.id)).state == "restarting"
+        with pytest.raises(Unavailable, match="the new name is stored and still being applied"):
+            await services.change(organization, old.id, ServiceChange(name="new"))
+        assert [one.name for one in services.list(organization)] == ["new", NEW.name]
+        (state / "routes.new").rmdir()
+        await until("both run", lambda: all(one.state == "running" for one in services.list(organization)))
+        (state / "routes.new").mkdir()
+        await services.delete(organization, old.id)
+        await services.delete(organization, service.id)
+        (state / "routes.new").rmdir()
+        await until("both are gone", lambda: not services.list(organization))
+        assert decode_routes((state / "routes.json").read_bytes()) == ()
+
+
+async def test_what_happens_to_a_service_that_is_gone_is_not_remembered(tmp_path: Path) -> None:
+    async with running_plane(tmp_path / "s") as running:
+        services, organization = running.plane.services, running.organization
+        service = await services.create(organization, NEW)
+        await until("running", lambda: running.state_of(service.id) == "running")
+        await services.delete(organization, service.id)
+        await until("gone", lambda: not services.list(organization))
+        passes = running.plane.reconciler._passes
+        running.engine.events.put_nowait(service.id)
+        await until("it was told", lambda: running.engine.events.empty() and not running.plane.reconciler._woken)
+        assert passes._happened == passes._looked_at == set()

@@ -114,11 +114,11 @@ class CertificateSchedule:
     async def _replace(self, service: ServiceId, now: datetime) -> bool:
         try:
             await self._store.write(lambda connection: self._renew(connection, service, now))
+            self._wake(service)
             await self._publish(service)
         except HowdahError as error:
             log.error("certificate could not be renewed", service=service.ubid, reason=str(error))
             return False
-        self._wake(service)
         return True
 
     def _renew(self, connection: Connection, service: ServiceId, now: datetime) -> None:

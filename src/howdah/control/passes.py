@@ -59,6 +59,7 @@ class Passes:
             names = hostnames.of(self._store, service)
             sealed = secrets.of(self._store, service)
         if stored is None:
+            self._forget(service)
             return None
         if service in self._happened or await self._died_unseen(stored):
             self._happened.discard(service)
@@ -95,11 +96,15 @@ class Passes:
             services.remove(connection, service)
 
         await self._store.write(forget)
+        self._forget(service)
+        await self._store.forget()
+        return None
+
+    def _forget(self, service: ServiceId) -> None:
+        """It is gone, though the engine may still tell of what happened to it before."""
         self._happened.discard(service)
         self._looked_at.discard(service)
         self._publisher.trust(service)
-        await self._store.forget()
-        return None
 
     def _open(self, service: ServiceId, sealed: dict[str, bytes]) -> ServiceSecrets:
         return ServiceSecrets(

@@ -70,8 +70,9 @@ class Publisher:
         """Makes the routes of these services anew. Raises Unavailable when the file cannot be written."""
         self._stale.update(changed)
         async with self._turn:
-            while self._stale:
-                self._refresh(self._stale.pop())
+            for service in tuple(self._stale):
+                self._refresh(service)
+                self._stale.discard(service)
             if self._in_place:
                 return
             table = list(self._table.values())

@@ -1,4 +1,4 @@
-"""Commands on services. Each stores what is wanted in one transaction, publishes the routes, wakes the reconciler and
+"""Commands on services. Each stores what is wanted in one transaction, wakes the reconciler, publishes the route and
 returns; only a password and a new name are waited for."""
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection
 
 from howdah.control import changes
@@ -38,6 +39,8 @@ NAME_SECONDS = 5.0
 
 MAX_NAMES = 50
 """Names of one service at a time; more would make its certificate too large for clients."""
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class Services:
@@ -89,8 +92,7 @@ class Services:
             secrets.put(connection, service.id, sealed)
 
         await self._store.write(write)
-        self._reconciler.wake(service.id)
-        await self._publisher.publish(service.id)
+        await self._follow(service.id)
         return service
 
     def get(self, organization: UUID, id: ServiceId) -> Service:
@@ -135,8 +137,9 @@ class Services:
             return True
 
         if await self._store.write(write):
-            await self._publisher.publish(id)
             self._schedule.look_again()
+            if not await self._follow(id):
+                raise Unavailable("the new name is stored and still being applied: it cannot be published yet")
             await self._name_in_effect(id)
         return self.get(organization, id)
 
@@ -155,7 +158,6 @@ class Services:
         reissue(connection, self._vault, service.id, now)
 
     async def _name_in_effect(self, id: ServiceId) -> None:
-        self._reconciler.wake(id)
         stored = services.find(self._store, id)
         if stored is not None and stored.service.state is ServiceState.RUNNING:
             certificate = stored.certificate
@@ -172,8 +174,7 @@ class Services:
 
         await self._store.write(write)
         self._reconciler.effects.gone(id)
-        await self._publisher.publish(id)
-        self._reconciler.wake(id)
+        await self._follow(id)
 
     async def set_password(self, organization: UUID, id: ServiceId, password: str | None) -> str | None:
         """Returns the generated password when none is given, once it is in effect and the old one has stopped working.
@@ -216,8 +217,7 @@ class Services:
                 services.set_state(connection, id, ServiceState.RESTARTING)
 
         await self._store.write(write)
-        await self._publisher.publish(id)
-        self._reconciler.wake(id)
+        await self._follow(id)
         return self.get(organization, id)
 
     def ca_certificates(self, organization: UUID, id: ServiceId) -> str:
@@ -226,6 +226,17 @@ class Services:
         if stored is None or stored.service.organization != organization:
             raise _not_found(id)
         return stored.ca_certificates
+
+    async def _follow(self, id: ServiceId) -> bool:
+        """Makes what is stored so. Whether its route is published already: when not, the command stands all the same,
+        since an error would have it sent again, and the reconciler publishes it later."""
+        self._reconciler.wake(id)
+        try:
+            await self._publisher.publish(id)
+        except Unavailable as error:
+            log.error("route could not be published; it is tried again", service=id.ubid, reason=str(error))
+            return False
+        return True
 
     def _checked(self, organization: UUID, new: NewService) -> Service:
         if organizations.find(self._store, organization) is None:
