@@ -114,3 +114,20 @@ async def test_a_router_that_cannot_start_says_where_to_look(state: Path) -> Non
     with pytest.raises(SetupError, match=r"the router did not begin to listen \(exit status 1\); see .*router\.log"):
         await process.start()
     assert process.problem is not None
+
+
+async def test_a_router_that_cannot_be_started_for_now_is_started_once_it_can(state: Path) -> None:
+    process = router(state, 0)
+    await process.start()
+    log = state / "log" / "router.log"
+    watch = asyncio.create_task(process.watch())
+    try:
+        log.rename(log.with_suffix(".aside"))
+        log.mkdir()  # cannot be opened for writing, as on a disk that is full or read-only
+        os.kill(pid_of(state), signal.SIGKILL)
+        await until("it says why", lambda: "the router cannot be started" in (process.problem or ""))
+        log.rmdir()
+        await until("another router", lambda: process.problem is None and listens(process.port))
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)

@@ -90,9 +90,15 @@ class RouterProcess:
         self._pid = running.pid
         self.port = running.port
         self.problem = None
+        self._remember_port(asked)
+
+    def _remember_port(self, asked: int) -> None:
         aside = self._port_file.with_suffix(".new")
-        aside.write_text(json.dumps({"asked": asked, "port": running.port}))
-        aside.replace(self._port_file)
+        try:
+            aside.write_text(json.dumps({"asked": asked, "port": self.port}))
+            aside.replace(self._port_file)
+        except OSError as error:
+            log.warning("the router's port cannot be remembered for the next start", reason=error.strerror)
 
     def _remembered_port(self) -> int:
         """The port of the last run, so that connection strings stay true, unless another is asked for now."""
@@ -135,7 +141,10 @@ class RouterProcess:
         return running
 
     async def _launch(self) -> RouterStatus:
-        child = self._child = await asyncio.to_thread(self._spawn)
+        try:
+            child = self._child = await asyncio.to_thread(self._spawn)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SetupError(f"the router cannot be started: {error}") from error
         running = await self._listening(lambda: child.poll() is not None)
         if running is None:
             if child.poll() is None:
