@@ -10,6 +10,8 @@ from pathlib import Path
 
 _BEGIN = "# BEGIN howdah "
 _END = "# END howdah "
+_AS_IT_IS = "surrogateescape"
+"""Comments of others may be in any encoding."""
 
 
 def without_block(lines: list[str], owner: str) -> list[str]:
@@ -51,13 +53,18 @@ class HostsBlock:
     def replace(self, address: str, names: Iterable[str]) -> None:
         """Raises OSError when the file cannot be written."""
         with self._locked():
-            lines = self._file.read_text().splitlines(keepends=True) if self._file.exists() else []
+            lines = self._lines()
             changed = with_block(lines, self._owner, address, names)
             for owner in owners(changed):
                 if owner != self._owner and not Path(owner).exists():
                     changed = without_block(changed, owner)
             if changed != lines:
                 self._write("".join(changed))
+
+    def _lines(self) -> list[str]:
+        if not self._file.exists():
+            return []
+        return self._file.read_text(encoding="utf-8", errors=_AS_IT_IS).splitlines(keepends=True)
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -74,7 +81,7 @@ class HostsBlock:
         aside = self._file.with_name(f"{self._file.name}.howdah")
         mode = self._file.stat().st_mode & 0o777 if self._file.exists() else 0o644
         try:
-            with aside.open("w") as file:
+            with aside.open("w", encoding="utf-8", errors=_AS_IT_IS) as file:
                 os.fchmod(file.fileno(), mode)
                 file.write(content)
                 file.flush()
@@ -83,7 +90,7 @@ class HostsBlock:
         except OSError:
             # In a container the file is a mount of its own, over which nothing can be renamed.
             aside.unlink(missing_ok=True)
-            with self._file.open("r+") as file:
+            with self._file.open("r+", encoding="utf-8", errors=_AS_IT_IS) as file:
                 file.write(content)
                 file.truncate()
                 file.flush()

@@ -132,3 +132,14 @@ def test_the_address_for_clients_is_one_that_they_can_reach() -> None:
     assert client_address(("0.0.0.0",)) == "127.0.0.1"
     assert client_address(("::",)) == "::1"
     assert client_address(("10.0.0.5",)) == "10.0.0.5"
+
+
+def test_comments_in_any_encoding_are_kept_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "hosts"
+    file.write_bytes(b"127.0.0.1 localhost # M\xfcnchen\n")
+    block = HostsBlock(file, owner=tmp_path)
+    block.replace("127.0.0.1", ["a.localhost"])
+    assert b"# M\xfcnchen\n" in file.read_bytes()
+    assert b"127.0.0.1 a.localhost\n" in file.read_bytes()
+    block.replace("127.0.0.1", [])
+    assert file.read_bytes() == b"127.0.0.1 localhost # M\xfcnchen\n"
