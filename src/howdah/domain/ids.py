@@ -64,12 +64,13 @@ class Id:
 
         Raises ValueError when it spells none: wrong length, alphabet, parity, type, version or variant.
         """
-        text = text.lower()
-        if len(text) == 26 and text.isascii():
-            return cls.from_ubid(text)
-        if len(text) == 36 and text.isascii():
-            found = uuid.UUID(text)
-            if str(found) == text:
+        # Before it is lowered: the Kelvin sign's lower case is a k.
+        lowered = text.lower() if text.isascii() else ""
+        if len(lowered) == 26:
+            return cls.from_ubid(lowered)
+        if len(lowered) == 36:
+            found = uuid.UUID(lowered)
+            if str(found) == lowered:
                 return cls(found)
         raise ValueError(f"{text!r} is neither a UBID nor a UUID")
 

@@ -62,6 +62,7 @@ def test_text_that_is_no_id_is_a_value_error(text: str) -> None:
         "3d3d8686-4035-46d0-8749-fc505f722ff3",
         "3d3d8686-4035-86d0-c749-fc505f722ff3",
         UBID[:10] + "u" + UBID[11:],
+        "pgkr96zctybt7\u212aa7chzn7yb2tx",  # a Kelvin sign for a k
     ],
 )
 def test_what_is_nearly_an_id_is_refused(text: str) -> None:
