@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from howdah.control.clock import Clock, utc_now
 from howdah.control.paths import store_file
-from howdah.domain.errors import BadRequest, NotFound
+from howdah.domain.errors import BadRequest, NotFound, Unavailable
 from howdah.domain.organizations import ApiKey, ApiVersion, KeyState, Organization, Role
 from howdah.security.keys import NewKey, hash_secret, matches, new_key
 from howdah.store import keys as stored_keys
@@ -120,7 +120,11 @@ class Access:
         """Writes down when keys were last used: now and then, not once per request."""
         if uses := self._used:
             self._used = {}
-            await self._store.write(lambda connection: stored_keys.note_use(connection, uses))
+            try:
+                await self._store.write(lambda connection: stored_keys.note_use(connection, uses))
+            except Unavailable:
+                self._used = uses | self._used
+                raise
 
 
 @contextmanager

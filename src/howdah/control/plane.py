@@ -122,6 +122,7 @@ class ControlPlane:
         key_file = Path(os.environ.get(ENVIRONMENT_VARIABLE) or secrets_key_file(state))
         vault = open_vault(self.store, key_file)
         self.access = Access(self.store, self._clock)
+        stack.push_async_callback(self._try_to_store_uses)
         api_url = f"http://{self.settings.api.host}:{self.settings.api.port}"
         await bootstrap.bootstrap(self.access, bootstrap_file(state), api_url=api_url)
 
@@ -160,10 +161,13 @@ class ControlPlane:
     async def _store_uses(self) -> None:
         while True:
             await asyncio.sleep(USES_SECONDS)
-            try:
-                await self.access.store_uses()
-            except Unavailable as error:
-                log.warning("uses of keys are not stored", reason=str(error))
+            await self._try_to_store_uses()
+
+    async def _try_to_store_uses(self) -> None:
+        try:
+            await self.access.store_uses()
+        except Unavailable as error:
+            log.warning("uses of keys are not stored", reason=str(error))
 
 
 @asynccontextmanager
