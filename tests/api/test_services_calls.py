@@ -20,7 +20,7 @@ async def test_create_answers_at_once_with_the_seeds_fields_in_the_seeds_order(
 ) -> None:
     engine.held = True
     created = await client.create(postgresVersion="18", storageSize=118)
-    assert list(created) == [*SEED_ORDER, "createdAt"]
+    assert list(created) == [*SEED_ORDER, "createdAt", "ipAccessList"]
     port = client.plane.router_port
     assert created == {
         **SERVICE,
@@ -37,6 +37,10 @@ async def test_create_answers_at_once_with_the_seeds_fields_in_the_seeds_order(
         "isPrimary": True,
         "state": "creating",
         "createdAt": created["createdAt"],
+        "ipAccessList": [
+            {"id": created["ipAccessList"][0]["id"], "source": "0.0.0.0/0", "portRange": "5432..6432"},
+            {"id": created["ipAccessList"][1]["id"], "source": "::/0", "portRange": "5432..6432"},
+        ],
     }
     assert re.fullmatch(r"pg[0-9a-hjkmnp-tv-z]{24}", created["id"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", created["createdAt"])
@@ -96,7 +100,7 @@ async def test_a_text_that_is_no_id_is_404_on_every_call_of_a_service(client: Cl
 
 async def test_the_list_shows_all_oldest_first_without_credentials(client: Client) -> None:
     made = [await client.running(name=f"service {n}") for n in range(3)]
-    hidden = {"password", "connectionString", "username", "storageSize"}
+    hidden = {"password", "connectionString", "username", "storageSize", "ipAccessList"}
     expected = [{key: value for key, value in one.items() if key not in hidden} for one in made]
     assert await client.result("GET", client.services) == expected
 

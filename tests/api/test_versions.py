@@ -73,7 +73,7 @@ async def test_beta_shows_credentials_in_the_create_answer_only(client: Client) 
     url = f"{beta.services}/{created['id']}"
     assert await beta.result("PATCH", url, json={}) == running
     (listed,) = await beta.result("GET", beta.services)
-    hidden = ("storageSize", "username", "hostname")
+    hidden = ("storageSize", "username", "hostname", "ipAccessList")
     assert listed == {key: value for key, value in running.items() if key not in hidden}
     assert CREDENTIALS.isdisjoint(await beta.result("PATCH", f"{url}/state", json={"command": "restart"}))
     assert await beta.result("PATCH", f"{url}/password", json={"password": "Abcdefghij12"}) == {}

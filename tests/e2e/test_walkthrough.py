@@ -31,6 +31,7 @@ def test_one_post_makes_a_real_postgres(shared_server: Server, psql_program: str
         "isPrimary": True,
         "state": "creating",
         "createdAt": created["createdAt"],
+        "ipAccessList": created["ipAccessList"],
     }
     assert re.fullmatch(
         rf"my-postgres-[0-9a-f]{{8}}\.{service}\.c0\.us-west-2\.aws\.pg\.localhost", created["hostname"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid5
 
 from howdah.domain.catalog import Catalog
 from howdah.domain.ids import ServiceId
@@ -50,7 +51,16 @@ def service(found: Service, version: ApiVersion, connection_string: str | None) 
     shown["isPrimary"] = found.is_primary
     shown["state"] = found.state
     shown["createdAt"] = timestamp(found.created_at)
+    shown["ipAccessList"] = open_access_list(found.id)
     return shown
+
+
+def open_access_list(service: ServiceId) -> list[dict[str, str]]:
+    """Everybody, direct and pooled: what a service has that was created without a list, the only kind so far."""
+    return [
+        {"id": str(uuid5(service.uuid, source)), "source": source, "portRange": "5432..6432"}
+        for source in ("0.0.0.0/0", "::/0")
+    ]
 
 
 def list_item(found: Service, version: ApiVersion) -> dict[str, Any]:

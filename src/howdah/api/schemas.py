@@ -77,7 +77,8 @@ _SERVICE = record(
         "password": described(TEXT, _CREDENTIAL),
         "hostname": TEXT,
     }
-    | _STATE,
+    | _STATE
+    | {"ipAccessList": array(record({"id": UUID, "source": TEXT, "portRange": TEXT}))},
     optional=("connectionString", "password"),
 )
 

@@ -59,7 +59,11 @@ def _without_read_only(call: Call, service: Service, body: dict[str, Any]) -> di
         accepted = (service.id.ubid, str(service.id.uuid)) if field == "id" else (present[field],)
         if not any(_equal(body[field], value) for value in accepted):
             raise BadRequest(f"{field} cannot change: {READ_ONLY[field]}")
-    return {field: value for field, value in body.items() if field not in READ_ONLY}
+    return {
+        field: value
+        for field, value in body.items()
+        if field not in READ_ONLY and (field, value) != ("ipAccessList", present["ipAccessList"])
+    }
 
 
 def _equal(given: object, present: object) -> bool:
