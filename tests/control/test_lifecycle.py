@@ -14,8 +14,9 @@ from howdah.control import services as commands
 from howdah.control.clock import utc_now
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from howdah.domain.ids import ServiceId
+from howdah.domain.organizations import Role
 from howdah.domain.routes import RouteState, decode_routes
-from howdah.domain.services import ServiceChange
+from howdah.domain.services import Service, ServiceChange
 from howdah.domain.settings import Settings
 from howdah.domain.states import HaType, PostgresVersion
 from howdah.domain.tags import Tag
@@ -418,3 +419,34 @@ async def test_what_happens_to_a_service_that_is_gone_is_not_remembered(tmp_path
         running.engine.events.put_nowait(service.id)
         await until("it was told", lambda: running.engine.events.empty() and not running.plane.reconciler._woken)
         assert passes._happened == passes._looked_at == set()
+
+
+async def test_renames_that_overlap_answer_as_soon_as_the_last_one_is_in_effect(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    gate.set()
+
+    async def before(_call: str, _service: ServiceId) -> None:
+        await gate.wait()
+
+    async with running_plane(tmp_path / "s", before=before) as running:
+        services, organization = running.plane.services, running.organization
+        service = await services.create(organization, NEW)
+        await until("running", lambda: running.state_of(service.id) == "running")
+        gate.clear()
+        renames: list[asyncio.Task[Service]] = []
+        for name in ("first", "second", "third"):
+            renames.append(asyncio.create_task(services.change(organization, service.id, ServiceChange(name=name))))
+            await until("stored", lambda wanted=name: services.get(organization, service.id).name == wanted)
+        gate.set()
+        async with asyncio.timeout(commands.NAME_SECONDS / 2):
+            await asyncio.gather(*renames)
+        assert len(running.engine.world.servers[service.id].names) == 4
+
+
+async def test_the_last_use_of_a_key_outlives_the_control_plane(tmp_path: Path) -> None:
+    async with running_plane(tmp_path / "s") as running:
+        access, organization = running.plane.access, running.organization
+        key, secret = await access.create_key(organization, name="k", role=Role.ADMIN, api_version=None)
+        assert access.authenticate(key.key_id, secret) is not None
+    async with running_plane(tmp_path / "s") as running:
+        assert running.plane.access.key(organization, key.id).used_at is not None

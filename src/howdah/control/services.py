@@ -22,7 +22,7 @@ from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from howdah.domain.ids import ServiceId
 from howdah.domain.names import check_name, new_hostname
 from howdah.domain.passwords import check_password, generate_password
-from howdah.domain.services import NewService, Service, ServiceChange
+from howdah.domain.services import NewService, Service, ServiceChange, ServiceStatus
 from howdah.domain.settings import Settings
 from howdah.domain.states import HaType, ServiceState
 from howdah.domain.tags import Tag, check_tags
@@ -158,12 +158,15 @@ class Services:
         reissue(connection, self._vault, service.id, now)
 
     async def _name_in_effect(self, id: ServiceId) -> None:
+        """Waits for the newest certificate: of renames that overlap, the first one's may never be used."""
+
+        def reached(status: ServiceStatus) -> bool:
+            newest = services.find(self._store, id)
+            return newest is None or status.certificate == newest.certificate
+
         stored = services.find(self._store, id)
         if stored is not None and stored.service.state is ServiceState.RUNNING:
-            certificate = stored.certificate
-            await self._reconciler.effects.wait(
-                id, lambda status: status.certificate == certificate, seconds=NAME_SECONDS
-            )
+            await self._reconciler.effects.wait(id, reached, seconds=NAME_SECONDS)
 
     async def delete(self, organization: UUID, id: ServiceId) -> None:
         """Everything of the service goes; again while it goes is fine. Raises NotFound when it is gone."""
