@@ -54,15 +54,18 @@ class Resolution:
             log.warning("names do not resolve here; connection strings carry hostaddr", domain=self._domain)
 
     def keep(self, names: Iterable[str]) -> None:
-        """Makes exactly these names resolve. Blocking; called for each new route table."""
+        """Makes exactly these names resolve; as long as that fails, ``hostaddr`` is set. Blocking; called for each new
+        route table."""
         if not self._managed:
             return
         try:
             self._block.replace(self._address, names)
         except OSError as error:
-            self._managed = False
+            if self.hostaddr is None:
+                log.warning("the hosts file cannot be written; connection strings carry hostaddr", reason=str(error))
             self.hostaddr = self._address
-            log.warning("the hosts file cannot be written; connection strings carry hostaddr", reason=str(error))
+        else:
+            self.hostaddr = None
 
 
 def client_address(addresses: tuple[str, ...]) -> str:

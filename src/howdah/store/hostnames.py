@@ -55,9 +55,8 @@ def expire_current(connection: Connection, service: ServiceId, at: datetime) -> 
     )
 
 
-def remove_expired(connection: Connection, service: ServiceId, now: datetime) -> bool:
-    """Whether there was one whose time is over."""
-    removed = connection.execute(
+def remove_expired(connection: Connection, service: ServiceId, now: datetime) -> None:
+    """Takes away the names whose time is over."""
+    connection.execute(
         delete(hostnames).where(hostnames.c.service == str(service.uuid), hostnames.c.expires_at <= to_ms(now))
     )
-    return removed.rowcount > 0

@@ -111,7 +111,7 @@ async def test_others_get_an_address_for_their_connection_strings(
     assert not (tmp_path / "hosts").exists()
 
 
-async def test_a_hosts_file_that_cannot_be_written_makes_root_say_the_address(
+async def test_a_hosts_file_that_cannot_be_written_makes_root_say_the_address_until_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
@@ -120,6 +120,10 @@ async def test_a_hosts_file_that_cannot_be_written_makes_root_say_the_address(
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr == "127.0.0.1"
+    (tmp_path / "no").mkdir()
+    found.keep(["a.localhost"])
+    assert found.hostaddr is None
+    assert "127.0.0.1 a.localhost\n" in (tmp_path / "no" / "hosts").read_text()
 
 
 async def test_a_name_that_cannot_exist_does_not_resolve() -> None:
