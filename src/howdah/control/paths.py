@@ -32,3 +32,8 @@ def log_directory(state: Path) -> Path:
 def router_directory(state: Path) -> Path:
     """Writable by the router's OS user; nothing else is."""
     return state / "router"
+
+
+def router_port_file(state: Path) -> Path:
+    """Not in the router's directory: we write it, and what its OS user could put there must not lead us elsewhere."""
+    return state / "router.json"

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import structlog
 
-from howdah.control.paths import log_directory, router_directory, routes_file
+from howdah.control.paths import log_directory, router_directory, router_port_file, routes_file
 from howdah.domain.errors import SetupError
 from howdah.domain.settings import RouterSettings
 
@@ -31,6 +31,9 @@ STEADY_SECONDS = 10.0
 """A router that ran this long did not fail at its start."""
 
 USER = "howdah"
+
+INHERITED = ("PATH", "PYTHONPATH", "LANG", "TZ")
+"""What the router gets of our environment: it faces the network, and a shell's may hold a key's secret."""
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -53,7 +56,7 @@ class RouterProcess:
         self._routes = routes_file(state)
         self._directory = router_directory(state)
         self._status_file = self._directory / "status.json"
-        self._port_file = self._directory / "port.json"
+        self._port_file = router_port_file(state)
         self._log_file = log_directory(state) / "router.log"
         self._pid = 0
         self._child: subprocess.Popen[bytes] | None = None
@@ -164,6 +167,7 @@ class RouterProcess:
                 stderr=output,
                 start_new_session=True,
                 cwd="/",
+                env={name: os.environ[name] for name in INHERITED if name in os.environ},
             )
 
     def _command(self) -> list[str]:
