@@ -191,11 +191,11 @@ async def remove(engine: LocalEngine, asked: Asked, *, within: float = 30) -> No
 async def connect(status: ServiceStatus, *, password: str = PASSWORD, **options: Any) -> psycopg.AsyncConnection[Any]:
     """A verified user's connection: TLS and channel binding, straight to the server."""
     assert status.primary is not None
-    parameters = {"sslmode": "require", "channel_binding": "require", "dbname": "postgres"} | options
+    identity = {"user": "postgres", "dbname": "postgres"}
+    parameters = {**identity, "sslmode": "require", "channel_binding": "require", **options}
     return await psycopg.AsyncConnection.connect(
         host=status.primary.host,
         port=status.primary.port,
-        user="postgres",
         password=password,
         autocommit=True,
         connect_timeout=10,

@@ -51,7 +51,7 @@ class Endpoint:
 class ServiceStatus:
     """What one pass of an engine saw and did.
 
-    ready: a client can connect, with everything that ``spec`` asked for in effect.
+    ready: a client can connect, with everything that ``spec`` asked for in effect but perhaps a new password.
     primary: where the primary listens or will listen; None until the engine has chosen.
     reason: why it is not ready, in words for the user; None when nothing is wrong.
     restart, password_version, certificate: which of the spec's values are in effect now (certificate: PEM).

@@ -26,11 +26,17 @@ _OPTIONS = {
     "pg_stat_statements.track": "none",
     "pg_stat_statements.track_utility": "off",
     "auto_explain.log_min_duration": "-1",
+    "post_auth_delay": "0",
+    "session_preload_libraries": "",
+    "local_preload_libraries": "",
     "session_replication_role": "origin",
+    "role": "none",
     "default_transaction_read_only": "off",
     "synchronous_commit": "local",
+    "transaction_timeout": "0",
     "statement_timeout": "4s",
     "lock_timeout": "4s",
+    "client_encoding": "UTF8",
     "search_path": "pg_catalog",
 }
 _VERIFIER = re.compile(r"SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+")
@@ -59,12 +65,16 @@ async def connect(sockets: str, port: int, *, pid: int) -> AsyncGenerator[psycop
 
 
 async def set_password(sockets: str, port: int, *, pid: int, verifier: str) -> None:
-    """Make ``verifier`` the password of ``postgres``. Raises Unavailable."""
+    """Make ``verifier`` the password of ``postgres``, also where its tenant let it expire. Raises Unavailable."""
     if not _VERIFIER.fullmatch(verifier):
         raise ValueError("not a SCRAM-SHA-256 verifier")
     async with connect(sockets, port, pid=pid) as connection:
+        expiry = await connection.execute(
+            "SELECT 1 FROM pg_authid WHERE rolname = 'postgres' AND rolvaliduntil < 'infinity'"
+        )
+        forever = " VALID UNTIL 'infinity'" if await expiry.fetchall() else ""
         # The pattern leaves nothing that would need quoting; a literal goes by the simple protocol, as walsenders want.
-        await connection.execute(cast("LiteralString", f"ALTER ROLE postgres PASSWORD '{verifier}'"))
+        await connection.execute(cast("LiteralString", f"ALTER ROLE postgres PASSWORD '{verifier}'{forever}"))
 
 
 async def _open(sockets: str, port: int) -> psycopg.AsyncConnection[Any]:

@@ -33,7 +33,7 @@ from howdah.engines.local.layout import Layout, closed_ancestor, layout, make_ru
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observe import Ground, observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
-from howdah.engines.local.plan import Action, explain, is_missing_data, is_ready, plan
+from howdah.engines.local.plan import Action, explain, is_missing_data, is_ready, plan, serves
 from howdah.engines.local.pool import Pool
 from howdah.engines.local.probe import ProbeTimes, probe_all
 from howdah.engines.local.removal import remove_service
@@ -207,7 +207,9 @@ async def _perform(
 
 def _status(machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed, problem: str | None) -> ServiceStatus:
     running, instance = seen.running, seen.instance
-    ready = is_ready(wanted, seen)
+    settled = is_ready(wanted, seen)
+    # Clients are not cut off because a password cannot be set: its tenant needs them to let us in again.
+    ready = settled or (problem is not None and serves(wanted, seen))
     reason = explain(seen) or problem
     if reason is None and instance is not None and running is not None and running.phase is Phase.STARTING:
         reason = progress(machine, instance)
@@ -220,7 +222,7 @@ def _status(machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed,
         retry_after = _REPORTED if is_missing_data(seen) else seen.wait or _FAILED
     return ServiceStatus(
         ready=ready,
-        settled=ready,
+        settled=settled,
         primary=Endpoint(_HOST, instance.port) if instance is not None else None,
         reason=reason,
         restart=running.restart if running is not None and running.phase is Phase.READY else None,

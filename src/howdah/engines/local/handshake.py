@@ -11,6 +11,12 @@ import struct
 
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 _PROTOCOL = 196608
+_SESSION = (
+    b"user\0postgres\0database\0postgres\0replication\0database\0application_name\0howdah-probe\0"
+    b"options\0-c event_triggers=off -c session_preload_libraries= -c local_preload_libraries= -c post_auth_delay=0\0\0"
+)
+"""A tenant's login trigger or library may take its time; the server is alive all the same."""
+
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -64,8 +70,7 @@ async def is_alive(path: str, port: int, *, limit: float) -> bool:
 
 
 async def _ask_for_session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    options = b"user\0postgres\0database\0postgres\0replication\0database\0application_name\0howdah-probe\0\0"
-    writer.write(struct.pack("!II", 8 + len(options), _PROTOCOL) + options)
+    writer.write(struct.pack("!II", 8 + len(_SESSION), _PROTOCOL) + _SESSION)
     while (kind := await reader.readexactly(1)) not in b"ZE":
         await _skip(reader)
     await _skip(reader)

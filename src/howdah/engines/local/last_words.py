@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from typing import Any, cast
@@ -41,7 +42,7 @@ def _from_log(paths: InstancePaths, owner: int, since: float) -> str | None:
 
 
 def _from_output(paths: InstancePaths) -> str | None:
-    content = paths.startup_log.read_bytes()[-_TAIL:] if paths.startup_log.exists() else b""
+    content = read_foreign(paths.conf, paths.startup_log.name, owner=os.geteuid(), most=_TAIL, tail=True) or b""
     lines = content.decode(errors="replace").splitlines()
     for line in reversed(lines):
         if match := re.search(r"\b(?:FATAL|PANIC):\s+(.*)", line):

@@ -5,7 +5,7 @@ A data directory is made once in an instance's life. One that has vanished is re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from howdah.domain.instances import Instance
 from howdah.engines.local.observed import Observed, Phase, Running, Wanted
@@ -113,6 +113,13 @@ def is_ready(wanted: Wanted, seen: Observed) -> bool:
         and seen.answering
         and not is_missing_data(seen)
     )
+
+
+def serves(wanted: Wanted, seen: Observed) -> bool:
+    """Clients can connect as before, though a new password waits: its tenant shut us out, renamed the role perhaps."""
+    if seen.password_version is None:
+        return False
+    return is_ready(replace(wanted, password_version=seen.password_version), seen)
 
 
 def explain(seen: Observed) -> str | None:

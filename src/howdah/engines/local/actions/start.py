@@ -54,13 +54,16 @@ def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str)
 
 
 def _clear_leftovers(machine: Machine, instance: Instance, paths: InstancePaths) -> None:
-    """After a postmaster was killed its backends may live on, and its lock files name a pid that may be reused."""
+    """After a postmaster was killed its backends may live on, and its lock files name a pid that may be reused.
+
+    Whether one was ever started is our own note: its tenant can delete postmaster.pid, and two servers' processes on
+    one data directory would destroy it.
+    """
     launcher = machine.launcher
-    lock = f".s.PGSQL.{instance.port}.lock"
-    if not (paths.data / "postmaster.pid").is_symlink() and not (paths.data / "postmaster.pid").exists():
+    if not paths.startup_log.exists():
         return
     if not launcher.kill_all(instance.uid, [paths.data]):
         raise Unavailable("processes of the previous server do not end")
     launcher.remove_entry(paths.data, "postmaster.pid")
     if paths.sockets.is_dir():
-        launcher.remove_entry(paths.sockets, lock)
+        launcher.remove_entry(paths.sockets, f".s.PGSQL.{instance.port}.lock")
