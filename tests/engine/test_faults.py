@@ -372,6 +372,27 @@ async def test_a_backend_that_outlives_its_postmaster_is_ended_before_the_next(r
     await busy.close()
 
 
+async def test_a_server_that_recovers_from_a_crashed_backend_is_not_ready_meanwhile(
+    rig: Rig, engine: LocalEngine
+) -> None:
+    asked = ask()
+    status = await with_data(engine, asked)
+    session = await connect(status)
+    await session.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
+    await session.execute("SELECT pg_reload_conf()")
+    await session.execute("CREATE TABLE much AS SELECT n, md5(n::text) AS t FROM generate_series(1, 1000000) AS n")
+    before = rig.postmaster(asked)
+    os.kill(session.info.backend_pid, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        assert await anext(engine.changes()) == asked.spec.id
+    status = await engine.reconcile(asked.spec, asked.secrets)
+    assert status.ready or (status.reason or "").startswith("the server is recovering")
+    status = await settle(engine, asked)
+    assert await query(status, "SELECT count(*) FROM much") == [(1000000,)]
+    assert rig.postmaster(asked) == before
+    await session.close()
+
+
 async def test_a_long_recovery_is_work_under_way_and_not_a_failure(rig: Rig, engine: LocalEngine) -> None:
     asked = ask()
     status = await with_data(engine, asked)

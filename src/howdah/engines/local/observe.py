@@ -42,7 +42,7 @@ def observe(instance: Instance, paths: InstancePaths, ground: Ground, watch: Wat
         running = Running(
             pid=facts.pid,
             started=facts.started,
-            phase=server_phase(instance, paths, ground, facts.pid),
+            phase=current_phase(instance, paths, ground, watch, facts.pid),
             port=_number(settings.get("port")) or 0,
             restart=_number(settings.get(RESTART)),
             configuration=loaded or settings.get(CONFIGURATION),
@@ -113,6 +113,15 @@ def server_phase(instance: Instance, paths: InstancePaths, ground: Ground, pid: 
     lines = _pid_lines(paths, instance, ground)
     line = lines[7].strip() if len(lines) > 7 and _number(lines[0]) == pid else ""
     return _PHASES.get(line, Phase.STARTING)
+
+
+def current_phase(instance: Instance, paths: InstancePaths, ground: Ground, watch: Watch, pid: int) -> Phase:
+    """The same, but starting too while it recovers from the crash of one of its processes."""
+    phase = server_phase(instance, paths, ground, pid)
+    if phase is not Phase.READY:
+        return phase
+    watch.follow(instance.id)
+    return Phase.STARTING if watch.recovering(instance.id) else phase
 
 
 def _configuration(paths: InstancePaths) -> str | None:

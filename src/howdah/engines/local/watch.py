@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from howdah.domain.ids import InstanceId
 from howdah.domain.instances import Instance
+from howdah.engines.local.children import wal_writer
 from howdah.launcher.processes import has_ended
 
 LONGEST_WAIT = 30.0
@@ -33,6 +34,8 @@ class _Watched:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     stop_asked: float | None = None
     missed: int = 0
+    writer: int | None = None
+    interrupted: bool = False
 
 
 @dataclass(slots=True)
@@ -116,6 +119,22 @@ class Watch:
         watched = self._watched.get(identifier)
         return watched is None or watched.missed < MISSED_PROBES
 
+    def follow(self, identifier: InstanceId) -> None:
+        """Watch its WAL writer, which runs exactly while the server is open: when a backend crashes the postmaster
+        ends all its children and recovers, says nothing of it in postmaster.pid, and refuses clients meanwhile."""
+        watched = self._watched.get(identifier)
+        if watched is None or watched.writer is not None or (pid := wal_writer(watched.pid)) is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            watched.writer = os.pidfd_open(pid)
+            watched.interrupted = False
+            asyncio.get_running_loop().add_reader(watched.writer, self._interrupted, watched)
+
+    def recovering(self, identifier: InstanceId) -> bool:
+        """Whether it lives, and recovers from the crash of one of its processes."""
+        watched = self._watched.get(identifier)
+        return watched is not None and watched.interrupted
+
     def wait(self, identifier: InstanceId) -> float:
         """Seconds until another start may be tried."""
         history = self._history.get(identifier)
@@ -146,14 +165,28 @@ class Watch:
         self._release(watched.instance.id)
         self._changed(watched.instance)
 
+    def _interrupted(self, watched: _Watched) -> None:
+        _unfollow(watched)
+        watched.interrupted = True
+        if watched.stop_asked is None and not has_ended(watched.handle):
+            self._changed(watched.instance)
+
     def _release(self, identifier: InstanceId) -> None:
         watched = self._watched.pop(identifier, None)
         if watched is None:
             return
+        _unfollow(watched)
         asyncio.get_running_loop().remove_reader(watched.handle)
         os.close(watched.handle)
         if watched.child is not None and watched.child.poll() is None:
             watched.child.returncode = 0  # It outlives us; its new parent reaps it.
+
+
+def _unfollow(watched: _Watched) -> None:
+    if watched.writer is not None:
+        asyncio.get_running_loop().remove_reader(watched.writer)
+        os.close(watched.writer)
+        watched.writer = None
 
 
 def restart_delay(failures: int) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from howdah.domain.instances import Instance
+from howdah.engines.local.children import replayed_segment
 from howdah.engines.local.machine import Machine
-from howdah.engines.local.observe import find_server, server_phase
+from howdah.engines.local.observe import current_phase
 from howdah.engines.local.observed import Phase
-from howdah.launcher.processes import children, inspect_process
 
 LIMIT = 1.0
 _FIRST_POLL = 0.002
@@ -22,7 +22,7 @@ async def await_ready(machine: Machine, instance: Instance) -> None:
     poll = _FIRST_POLL
     while time.monotonic() < end:
         pid = machine.watch.pid(instance.id)
-        if pid is None or server_phase(instance, paths, machine.ground, pid) is not Phase.STARTING:
+        if pid is None or current_phase(instance, paths, machine.ground, machine.watch, pid) is not Phase.STARTING:
             return
         if await machine.watch.ended(instance.id, poll):
             return
@@ -31,9 +31,7 @@ async def await_ready(machine: Machine, instance: Instance) -> None:
 
 def progress(machine: Machine, instance: Instance) -> str:
     """In words, how far a starting server is."""
-    facts = find_server(instance, machine.layout.of(instance), machine.ground, machine.watch.pid(instance.id))
-    for child in children(facts.pid) if facts else ():
-        title = (process.arguments[0] if (process := inspect_process(child)) else "").strip()
-        if "startup recovering" in title:
-            return f"the server is recovering (replaying WAL segment {title.rpartition(' ')[2]})"
-    return "the server is starting up"
+    pid = machine.watch.pid(instance.id)
+    if pid is not None and (segment := replayed_segment(pid)) is not None:
+        return f"the server is recovering (replaying WAL segment {segment})"
+    return "the server is recovering" if machine.watch.recovering(instance.id) else "the server is starting up"
