@@ -25,13 +25,17 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script beside its installed dependencies (locked by package-lock.json)."""
     place = tmp_path_factory.mktemp("node")
     shutil.copytree(HERE, place, dirs_exist_ok=True)
-    subprocess.run(
+    installed = subprocess.run(
         [str(NODE), str(NPM), "ci", "--no-audit", "--no-fund", "--prefer-offline", "--cache", str(CACHE / "npm")],
         cwd=place,
-        check=True,
+        check=False,
         timeout=300,
         capture_output=True,
+        text=True,
     )
+    if installed.returncode != 0 and not os.environ.get("CI"):
+        pytest.skip(f"npm cannot get node-postgres here: {installed.stderr.strip().splitlines()[0]}")
+    assert installed.returncode == 0, installed.stderr
     return place / "query.js"
 
 

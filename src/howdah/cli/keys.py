@@ -109,5 +109,5 @@ def _fields(key: ApiKey) -> dict[str, Any]:
         "state": key.state,
         "keySuffix": key.suffix,
         "apiVersion": key.api_version,
-        "createdAt": key.created_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "createdAt": key.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }

@@ -49,5 +49,5 @@ def _fields(organization: Organization) -> dict[str, Any]:
     return {
         "id": str(organization.id),
         "name": organization.name,
-        "createdAt": organization.created_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "createdAt": organization.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
