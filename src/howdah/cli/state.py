@@ -67,4 +67,7 @@ def require_store(state: Path) -> None:
     if not there:
         raise SetupError(f"no Howdah was ever started in {state}; start it: {serve_command(state)}")
     if not os.access(store_file(state), os.R_OK | os.W_OK):
-        raise SetupError(f"{store_file(state)} belongs to another user; be the one who runs the server (sudo?)")
+        raise SetupError(
+            f"{store_file(state)} cannot be written: it belongs to another user (be the one who runs the server, sudo?)"
+            " or its file system is read-only"
+        )
