@@ -69,6 +69,25 @@ async def test_passes_are_bounded_in_number_and_one_at_a_time_per_service(tmp_pa
         assert 1 < most <= reconciler.PARALLEL
 
 
+async def test_of_many_new_services_the_first_run_before_the_last_are_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "PARALLEL", 1)
+    begun: dict[ServiceId, int] = {}
+
+    async def before(_call: str, service: ServiceId) -> None:
+        if service not in begun:
+            begun[service] = sum(s.state == "running" for s in running.plane.services.list(running.organization))
+        await asyncio.sleep(0.001)
+
+    async with running_plane(tmp_path / "s", before=before) as running:
+        services, organization = running.plane.services, running.organization
+        await asyncio.gather(*(services.create(organization, NEW) for _ in range(5)))
+        await until("all run", lambda: all(s.state == "running" for s in services.list(organization)), 30)
+        assert max(running.engine.passes.values()) > 1, "one pass is not enough"
+        assert sorted(begun.values()) == [0, 1, 2, 3, 4]
+
+
 async def test_a_service_in_back_off_is_looked_at_at_once_when_something_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ Level-triggered: a pass looks at what is wanted now and at what is, so this loop
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -19,6 +20,9 @@ from howdah.engines.protocol import Engine
 PARALLEL = 16
 PASS_SECONDS = 120.0
 """A pass that takes longer is cancelled and tried again."""
+
+TURN_SECONDS = 2.0
+"""After which a service that still has something to do, a recovering one perhaps, lets others go first."""
 
 SWEEP_SECONDS = 60.0
 FIRST_BACK_OFF_SECONDS = 0.5
@@ -70,10 +74,9 @@ class Reconciler:
         failures = 0
         try:
             while woken.is_set():
-                woken.clear()
                 try:
-                    async with self._turns, asyncio.timeout(PASS_SECONDS):
-                        again_after = await self._passes.run(service)
+                    async with self._turns:
+                        again_after = await self._turn(service, woken)
                     failures = 0
                 except Exception as error:  # noqa: BLE001
                     failures += 1
@@ -84,6 +87,17 @@ class Reconciler:
                     woken.set()
         finally:
             del self._woken[service]
+
+    async def _turn(self, service: ServiceId, woken: asyncio.Event) -> float | None:
+        """Passes while there is more to do at once: of many new services the first are ready early, instead of all
+        of them late."""
+        end = time.monotonic() + TURN_SECONDS
+        while True:
+            woken.clear()
+            async with asyncio.timeout(PASS_SECONDS):
+                again_after = await self._passes.run(service)
+            if again_after is None or again_after > 0 or time.monotonic() >= end:
+                return again_after
 
     def _log_failure(self, service: ServiceId, error: Exception, again_after: float) -> None:
         if isinstance(error, HowdahError):
