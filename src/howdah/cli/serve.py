@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Annotated
 
@@ -14,6 +15,9 @@ from howdah.cli.options import ConfigOption, StateOption
 from howdah.cli.output import fail, note
 from howdah.cli.settings import settings_for
 from howdah.domain.settings import Settings
+
+BLOCKING_CALLS = 32
+"""How many blocking calls may wait at a time, so that a slow deletion keeps no start from its thread."""
 
 
 def serve(
@@ -55,6 +59,8 @@ async def _serve(settings: Settings) -> None:
     _refuse_a_second(settings)
     listener = listen(settings.api)
     settings = replace(settings, api=replace(settings.api, port=listener.getsockname()[1]))
+    # Threads that wait for a disk or a child process; asyncio's own default is few on a small machine.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_CALLS, thread_name_prefix="blocking"))
     this = asyncio.current_task()
     assert this is not None
     _on_signals(this.cancel)

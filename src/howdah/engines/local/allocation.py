@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import random
@@ -75,12 +76,18 @@ class Allocation:
         if self._uids is None:
             return None
         # Another Howdah on this machine has its own registry, but the same run directory.
-        elsewhere = {entry.stat(follow_symlinks=False).st_uid for entry in os.scandir(self._layout.run)}
+        elsewhere = set(_owners(self._layout.run))
         taken = {instance.uid for instance in self._registry.all()} | elsewhere
         found = next((uid for uid in _from_anywhere(self._uids) if uid not in taken and not _is_named(uid)), None)
         if found is None:
             raise Unavailable(f"no free uid is left in {self._uids.start}-{self._uids.stop - 1}")
         return found
+
+
+def _owners(directory: Path) -> Iterator[int]:
+    for entry in os.scandir(directory):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile, with its instance
+            yield entry.stat(follow_symlinks=False).st_uid
 
 
 def _from_anywhere(numbers: range) -> Iterator[int]:
