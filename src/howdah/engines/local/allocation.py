@@ -9,6 +9,7 @@ import pwd
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from howdah.domain.errors import Conflict, SetupError, Unavailable
 from howdah.domain.ids import InstanceId, ServiceId
