@@ -69,7 +69,8 @@ def read(pieces: list[bytes]) -> ClientHello | None:
 
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
-hostnames = st.lists(labels, min_size=1, max_size=8).map(".".join)
+# Below a name of letters: "0.0.0.0" is an address, for which OpenSSL sends no name.
+hostnames = st.lists(labels, min_size=1, max_size=8).map(lambda parts: ".".join([*parts, "localhost"]))
 places = st.lists(st.integers(0, 5000), max_size=30)
 
 
