@@ -188,6 +188,16 @@ async def remove(engine: LocalEngine, asked: Asked, *, within: float = 30) -> No
         await asyncio.sleep(0.02)
 
 
+async def kill_postmaster(rig: Rig, engine: LocalEngine, asked: Asked) -> None:
+    """kill -9, and wait until the engine has noted the end. Its children's end is an event too, and may come first."""
+    postmaster = rig.postmaster(asked)
+    os.kill(postmaster, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        assert await anext(engine.changes()) == asked.spec.id
+        while Path(f"/proc/{postmaster}").exists():
+            assert await anext(engine.changes()) == asked.spec.id
+
+
 async def connect(status: ServiceStatus, *, password: str = PASSWORD, **options: Any) -> psycopg.AsyncConnection[Any]:
     """A verified user's connection: TLS and channel binding, straight to the server."""
     assert status.primary is not None

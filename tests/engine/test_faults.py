@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.local import QUICK_PROBE, Asked, Rig, ask, connect, query, remove, settle, until
+from engine.local import QUICK_PROBE, Asked, Rig, ask, connect, kill_postmaster, query, remove, settle, until
 from howdah.domain.services import ServiceStatus
 from howdah.engines.local.binaries import cache_directory
 from howdah.engines.local.engine import LocalEngine
@@ -39,9 +39,7 @@ async def has_its_data(status: ServiceStatus) -> bool:
 async def test_a_killed_server_is_noticed_at_once_and_comes_back_with_its_data(rig: Rig, engine: LocalEngine) -> None:
     asked = ask()
     await with_data(engine, asked)
-    os.kill(rig.postmaster(asked), signal.SIGKILL)
-    async with asyncio.timeout(10):
-        assert await anext(engine.changes()) == asked.spec.id
+    await kill_postmaster(rig, engine, asked)
     assert await has_its_data(await settle(engine, asked))
 
 
@@ -50,9 +48,7 @@ async def test_a_server_that_dies_again_and_again_is_restarted_ever_more_slowly(
     await settle(engine, asked)
     waits: list[float] = []
     for _ in range(3):
-        os.kill(rig.postmaster(asked), signal.SIGKILL)
-        async with asyncio.timeout(10):
-            await anext(engine.changes())
+        await kill_postmaster(rig, engine, asked)
         status = await engine.reconcile(asked.spec, asked.secrets)
         waits.append(status.retry_after or 0)
         assert status.ready or "killed by SIGKILL" in (status.reason or "")
@@ -167,8 +163,7 @@ async def test_a_vanished_data_directory_is_reported_and_never_made_anew(rig: Ri
     asked = ask()
     await with_data(engine, asked)
     data = rig.paths(asked).data
-    os.kill(rig.postmaster(asked), signal.SIGKILL)
-    await anext(engine.changes())
+    await kill_postmaster(rig, engine, asked)
     data.rename(data.with_name("moved"))
     for _ in range(5):
         status = await engine.reconcile(asked.spec, asked.secrets)
@@ -363,8 +358,7 @@ async def test_a_backend_that_outlives_its_postmaster_is_ended_before_the_next(r
     pid = busy.info.backend_pid
     looping = asyncio.create_task(busy.execute("DO $$ BEGIN LOOP END LOOP; END $$"))
     await asyncio.sleep(0.2)
-    os.kill(rig.postmaster(asked), signal.SIGKILL)
-    await anext(engine.changes())
+    await kill_postmaster(rig, engine, asked)
     assert await has_its_data(await settle(engine, asked, within=10))
     assert not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text()
     with pytest.raises(psycopg.OperationalError):
@@ -399,8 +393,7 @@ async def test_a_long_recovery_is_work_under_way_and_not_a_failure(rig: Rig, eng
     await query(status, "ALTER SYSTEM SET max_wal_size = '4GB'")
     await query(status, "SELECT pg_reload_conf()")
     await query(status, "CREATE TABLE much AS SELECT n, md5(n::text) AS text FROM generate_series(1, 3000000) AS n")
-    os.kill(rig.postmaster(asked), signal.SIGKILL)
-    await anext(engine.changes())
+    await kill_postmaster(rig, engine, asked)
     seen: list[str] = []
 
     def is_ready(status: ServiceStatus) -> bool:
