@@ -5,28 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fixtures.command import howdah
 from fixtures.server import Server, alive, eventually
-
-
-def howdah(*arguments: str, state: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOWDAH_")}
-    for name in ("API_URL", "ORG_ID", "KEY_ID", "KEY_SECRET"):
-        kept.pop(name, None)
-    if state is not None:
-        env["HOWDAH_STATE"] = str(state)
-    return subprocess.run(
-        [sys.executable, "-m", "howdah", *arguments],
-        env=kept | env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def result(server: Server, *arguments: str) -> object:

@@ -87,7 +87,7 @@ async def main():
     print("started", flush=True)
     await settle(engine, asked)
     print("settled", flush=True)
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()  # to be killed
 
 asyncio.run(main())
 """
@@ -345,7 +345,7 @@ async def test_a_probe_finds_no_fault_in_a_healthy_server(rig: Rig) -> None:
     asked = ask()
     async with rig.engine(QUICK_PROBE) as engine:
         await settle(engine, asked)
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # several probes' time: nothing tells that nothing happened
         assert (await engine.reconcile(asked.spec, asked.secrets)).ready
         logged = "".join(path.read_text() for path in rig.paths(asked).log.iterdir())
         assert "FATAL" not in logged
@@ -357,7 +357,9 @@ async def test_a_backend_that_outlives_its_postmaster_is_ended_before_the_next(r
     busy = await connect(status)
     pid = busy.info.backend_pid
     looping = asyncio.create_task(busy.execute("DO $$ BEGIN LOOP END LOOP; END $$"))
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        while not await query(status, f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND query ~ '^DO'"):
+            await asyncio.sleep(0.01)
     await kill_postmaster(rig, engine, asked)
     assert await has_its_data(await settle(engine, asked, within=10))
     assert not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text()

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import signal
 import time
 from collections.abc import Iterable
@@ -78,11 +79,15 @@ def end(pids: Iterable[int], how: signal.Signals, *, within: float) -> list[int]
     for handle in left.values():
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, how)
+    poller = select.poll()
+    for handle in left.values():
+        poller.register(handle, select.POLLIN)  # a pidfd is readable once its process has ended
     deadline = time.monotonic() + within
-    while left and time.monotonic() < deadline:
-        for pid in [pid for pid in left if inspect_process(pid) is None]:
+    while left and (remaining := deadline - time.monotonic()) > 0:
+        ended = {handle for handle, _ in poller.poll(remaining * 1000)}
+        for pid in [pid for pid, handle in left.items() if handle in ended]:
+            poller.unregister(left[pid])
             os.close(left.pop(pid))
-        time.sleep(0.02)
     for handle in left.values():
         os.close(handle)
     return list(left)
