@@ -7,6 +7,7 @@ NEEDED=(
 )
 OPTIONAL=(
   "libnss-myhostname: the names of services (*.localhost) resolve"
+  "nftables: as root, services are kept from other ports of this machine and from cloud metadata"
   "libossp-uuid16: the extension uuid-ossp"
   "libxslt1.1: the extension xml2"
   "curl: the README's examples"

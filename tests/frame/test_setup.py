@@ -61,6 +61,7 @@ EVERYTHING_NEEDED = (
 EVERYTHING = (
     *EVERYTHING_NEEDED,
     "libnss-myhostname",
+    "nftables",
     "libossp-uuid16",
     "libxslt1.1",
     "curl",
