@@ -110,9 +110,12 @@ def test_who_listens_where_another_was_hears_nobody(network: Network, address: s
             socket.create_connection((address, port), timeout=0.5)
 
 
-def test_a_connection_that_a_squatter_already_has_is_ended(network: Network) -> None:
+@pytest.mark.parametrize(("address", "port"), [("127.0.0.1", OTHER_PORT), (HERE[0], ROUTER_PORT)])
+def test_a_connection_that_a_squatter_already_has_is_ended(network: Network, address: str, port: int) -> None:
     """As with SYN cookies, by which a connection can come to be without an answer that can be told to be its own."""
-    with echo_server(TENANT, "127.0.0.1", OTHER_PORT), socket.create_connection(("127.0.0.1", OTHER_PORT)) as client:
+    egress.install(OWNER, [ROUTER_PORT])
+    with echo_server(TENANT, address, port), network.from_there() if address in HERE else socket.socket() as client:
+        client.connect((address, port))
         client.sendall(b"hello")
         assert client.recv(100) == b"hello"
         egress.allow(OWNER, {TENANT: OWN_PORT})
