@@ -30,9 +30,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def plane(settings: Settings, engine: FakeEngine, tmp_path: Path) -> AsyncIterator[ControlPlane]:
-    hosts = tmp_path / "hosts"
-    hosts.touch()
-    async with ControlPlane(settings, lambda _: engine, hosts_file=hosts, with_router=False) as plane:
+    async with ControlPlane(settings, lambda _: engine, with_router=False) as plane:
         yield plane
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 from fixtures.command import howdah
@@ -121,9 +120,9 @@ def test_a_second_server_for_the_same_state_is_refused_and_named(shared_server: 
     assert f"another Howdah (pid {shared_server.process.pid}) serves {shared_server.state}" in said.stderr
 
 
-def test_a_taken_port_of_the_api_is_named(shared_server: Server, tmp_path: Path) -> None:
+def test_a_taken_port_of_the_api_is_named(shared_server: Server) -> None:
     port = shared_server.credentials["API_URL"].rpartition(":")[2]
-    said = howdah("serve", "--api-port", port, "--postgres-port", "0", state=tmp_path / "other")
+    said = howdah("serve", "--api-port", port, "--postgres-port", "0", state=shared_server.state.parent / "other")
     assert said.returncode == 1
     assert f"127.0.0.1 port {port}: another program does; choose another with --api-port" in said.stderr
 

@@ -54,7 +54,7 @@ async def running_plane(
         return made[0]
 
     settings = settings or Settings(state=state)
-    plane = ControlPlane(settings, make, clock=clock, hosts_file=state.parent / "hosts", with_router=False)
+    plane = ControlPlane(settings, make, clock=clock, with_router=False)
     async with plane:
         yield Running(plane, made[0], state, plane.access.organizations()[0].id)
 

@@ -27,9 +27,9 @@ from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.settings import PostgresSettings, Settings
 from howdah.domain.states import HaType, PostgresVersion
 from howdah.engines.local.engine import LocalEngine
-from howdah.engines.local.layout import InstancePaths, layout
 from howdah.engines.local.probe import ProbeTimes
 from howdah.engines.protocol import Removal
+from howdah.launcher.layout import InstancePaths, layout
 from howdah.launcher.processes import all_pids, inspect_process
 from howdah.security.certificates import issue, new_roots
 from howdah.security.scram import verifier
@@ -111,7 +111,7 @@ class Rig:
             postgres=PostgresSettings(pool=pool, binaries=CACHE / "postgres", templates=CACHE / "templates"),
         )
         self.registry = FileRegistry(self.top / "instances.json")
-        self.layout = layout(self.settings)
+        self.layout = layout(self.settings, privileged=os.geteuid() == 0)
 
     @asynccontextmanager
     async def engine(self, probe: ProbeTimes | None = None) -> AsyncIterator[LocalEngine]:

@@ -6,7 +6,7 @@ import os
 import shlex
 
 from howdah import __version__
-from howdah.cli.state import default_state, program
+from howdah.cli.state import by_root, default_state, program
 from howdah.control.plane import ControlPlane
 from howdah.domain.settings import Settings
 
@@ -30,7 +30,7 @@ def banner(plane: ControlPlane) -> str:
         "Credentials": f'eval "$({program()} env{_state_option(settings)})"',
     }
     text = [f"Howdah {__version__} is ready.", *(f"  {name:<12} {value}" for name, value in lines.items())]
-    if os.geteuid() != 0:
+    if not by_root():
         text.append(f"  {'Isolation':<12} {SINGLE_TENANT}")
     text.append("Ctrl-C ends the control plane alone; services go on.")
     return "\n".join(text)
@@ -53,6 +53,6 @@ def _postgres(plane: ControlPlane) -> str:
 
 
 def _state_option(settings: Settings) -> str:
-    if settings.state == default_state(os.environ, root=os.geteuid() == 0):
+    if settings.state == default_state(os.environ, root=by_root()):
         return ""
     return f" --state {shlex.quote(str(settings.state))}"

@@ -7,6 +7,7 @@ the environment. What is unknown, of a wrong type or out of range is an error th
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -19,6 +20,7 @@ from howdah.domain.settings import Settings
 
 PREFIX = "HOWDAH_"
 OTHER_VARIABLES = frozenset({"HOWDAH_CONFIG", "HOWDAH_PYTHON", "HOWDAH_SECRETS_KEY_FILE"})
+KEPT_VARIABLES = ("HOWDAH_SECRETS_KEY_FILE",)
 OTHER_PREFIXES = ("HOWDAH_SETUP_", "HOWDAH_TEST_", "HOWDAH_BENCH_", "HOWDAH_SERVICE_", "HOWDAH_PORT")
 """Not keys; the last two are what an orchestrator sets for a service that is called howdah."""
 
@@ -82,6 +84,23 @@ def load_settings(
     }
     values = {"state": default_state} | {key.name: _value(key, said[key.name]) for key in keys() if key.name in said}
     return _build(Settings, (), values)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment that says all of these settings, and nothing else of Howdah's."""
+    said = {key.variable: _text(value) for key in keys() if (value := _said_by(settings, key.path)) is not None}
+    return said | {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+
+
+def _said_by(settings: Settings, path: tuple[str, ...]) -> Any:
+    value: Any = settings
+    for name in path:
+        value = getattr(value, name)
+    return value
+
+
+def _text(value: Any) -> str:
+    return ",".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
 
 
 def _value(key: Key, said: _Said) -> Any:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from howdah.cli.options import ConfigOption, StateOption
 from howdah.cli.output import fail, note
 from howdah.cli.settings import settings_for
+from howdah.domain.instances import InstanceRegistry
 from howdah.domain.settings import Settings
+from howdah.engines.protocol import Engine
+
+if TYPE_CHECKING:
+    from howdah.launcher.client import Launcher
 
 BLOCKING_CALLS = 32
 """How many blocking calls may wait at a time, so that a slow deletion keeps no start from its thread."""
@@ -38,18 +44,32 @@ def serve(
     """
     import uvloop
 
+    from howdah.cli.config import environment_of
     from howdah.cli.logs import set_up_logs
+    from howdah.engines.local.allocation import number_range
+    from howdah.launcher.layout import layout
+    from howdah.launcher.split import divide, is_undivided, join
 
     settings = settings_for(state, config, api__port=api_port, router__port=postgres_port)
+    uids = number_range(settings.postgres.uids, "postgres.uids")
+    if is_undivided():
+        divide(layout(settings, privileged=True), uids, _arguments(settings), environment_of(settings))
+    launcher = join(uids)
     set_up_logs()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings))
+            runner.run(_serve(settings, launcher))
     except asyncio.CancelledError:
         fail("stopped before it was ready")
 
 
-async def _serve(settings: Settings) -> None:
+def _arguments(settings: Settings) -> list[str]:
+    """What ``ps`` shows of a server; all the other settings come by its environment."""
+    ports = ["--api-port", str(settings.api.port), "--postgres-port", str(settings.router.port)]
+    return ["serve", "--state", str(settings.state), *ports]
+
+
+async def _serve(settings: Settings, launcher: Launcher | None) -> None:
     from howdah.api.app import create_app
     from howdah.cli.banner import api_url, banner, farewell
     from howdah.cli.listening import HttpServer, listen
@@ -64,13 +84,26 @@ async def _serve(settings: Settings) -> None:
     this = asyncio.current_task()
     assert this is not None
     _on_signals(this.cancel)
-    async with ControlPlane(settings, lambda registry: LocalEngine(settings, registry, progress=note)) as plane:
+    if launcher is not None:
+        launcher.on_end(_end_with_the_launcher)
+    keep_hosts = None if launcher is None else launcher.keep_hosts
+
+    def make_engine(registry: InstanceRegistry) -> Engine:
+        return LocalEngine(settings, registry, launcher=launcher, progress=note)
+
+    async with ControlPlane(settings, make_engine, keep_hosts=keep_hosts) as plane:
         server = HttpServer(create_app(plane))
         _on_signals(server.stop)
         plane.announce(api_url(settings))
         note(banner(plane))
         await server.serve(sockets=[listener])
         note(farewell(plane))
+
+
+def _end_with_the_launcher() -> None:
+    """At once, as if killed: nothing can be done to any instance, and a new start repairs what is half done."""
+    note("the launcher, Howdah's process with root's rights, has ended, and this one ends with it; start it again")
+    os._exit(1)
 
 
 def _on_signals(react: Callable[[], object]) -> None:

@@ -12,6 +12,12 @@ from pathlib import Path
 from howdah.control.environment import read_environment
 from howdah.control.paths import bootstrap_file, store_file
 from howdah.domain.errors import SetupError
+from howdah.launcher.rights import is_divided
+
+
+def by_root() -> bool:
+    """Whether root started this, though it may be the system user by now."""
+    return os.geteuid() == 0 or is_divided()
 
 
 def default_state(environ: Mapping[str, str], *, root: bool) -> Path:
@@ -25,7 +31,7 @@ def default_state(environ: Mapping[str, str], *, root: bool) -> Path:
 
 def state_directory(given: Path | None) -> Path:
     """The directory that the option, HOWDAH_STATE or the default names, as an absolute path."""
-    named = given or os.environ.get("HOWDAH_STATE") or default_state(os.environ, root=os.geteuid() == 0)
+    named = given or os.environ.get("HOWDAH_STATE") or default_state(os.environ, root=by_root())
     return Path(named).expanduser().absolute()
 
 
@@ -39,7 +45,7 @@ def program() -> str:
 
 def serve_command(state: Path) -> str:
     """How a server is started in ``state``, for sentences that say so."""
-    if state == default_state(os.environ, root=os.geteuid() == 0):
+    if state == default_state(os.environ, root=by_root()):
         return f"{program()} serve"
     return f"{program()} serve --state {shlex.quote(str(state))}"
 

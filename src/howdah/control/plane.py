@@ -21,7 +21,7 @@ from howdah.control.passes import Passes
 from howdah.control.paths import bootstrap_file, lock_file, routes_file, secrets_key_file, store_file
 from howdah.control.publisher import Publisher
 from howdah.control.reconciler import Reconciler
-from howdah.control.resolution import Resolution, client_address
+from howdah.control.resolution import KeepHosts, Resolution, client_address
 from howdah.control.router_process import RouterProcess
 from howdah.control.services import Services
 from howdah.control.vault import open_vault
@@ -43,7 +43,8 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 class ControlPlane:
     """Used as ``async with ControlPlane(settings, make_engine) as plane``.
 
-    ``make_engine`` gets the registry of instances, which lives in the store. Entering raises SetupError when another
+    ``make_engine`` gets the registry of instances, which lives in the store; ``keep_hosts``: see
+    Resolution. Entering raises SetupError when another
     control plane serves the state directory, the store is damaged, or the machine lacks something. Leaving stops the
     loops; the servers and the router go on.
     """
@@ -62,7 +63,7 @@ class ControlPlane:
         make_engine: Callable[[InstanceRegistry], Engine],
         *,
         clock: Clock = utc_now,
-        hosts_file: Path = Path("/etc/hosts"),
+        keep_hosts: KeepHosts | None = None,
         with_router: bool = True,
     ) -> None:
         self.settings = settings
@@ -72,10 +73,9 @@ class ControlPlane:
         self._with_router = with_router
         self._router = RouterProcess(settings.state, settings.router)
         self._resolution = Resolution(
-            state=settings.state,
             domain=settings.domain,
             address=client_address(settings.router.addresses),
-            hosts_file=hosts_file,
+            keep_hosts=keep_hosts,
         )
         self._stack = AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []
@@ -183,9 +183,11 @@ async def _running(name: str, work: Coroutine[None, None, None]) -> AsyncGenerat
 
 
 def _prepare(state: Path) -> None:
-    """The state directory. Others may pass through as root, since instances have OS users of their own."""
+    """The state directory, unless it is somebody else's who lets us work in it. Others may pass through as root, since
+    instances have OS users of their own."""
     try:
         state.mkdir(parents=True, exist_ok=True)
-        state.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        if state.stat().st_uid == os.geteuid():
+            state.chmod(0o711 if os.geteuid() == 0 else 0o700)
     except OSError as error:
         raise SetupError(f"the state directory {state} cannot be prepared: {error.strerror}") from None

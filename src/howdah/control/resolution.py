@@ -7,17 +7,16 @@ otherwise connection strings carry ``hostaddr``.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import socket
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from howdah.control.hosts import HostsBlock
-
 PROBE_SECONDS = 3.0
+
+KeepHosts = Callable[[str, Sequence[str]], None]
+"""Makes exactly these names resolve to the address. Raises OSError."""
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -35,18 +34,19 @@ async def resolves(domain: str) -> bool:
 class Resolution:
     """How clients on this machine find the router. ``hostaddr``: what connection strings must say, or None."""
 
-    def __init__(self, *, state: Path, domain: str, address: str, hosts_file: Path) -> None:
+    def __init__(self, *, domain: str, address: str, keep_hosts: KeepHosts | None) -> None:
+        """``keep_hosts``: keeps names in the system's hosts file; None: nobody may."""
         self.hostaddr: str | None = None
         self._domain = domain
         self._address = address
-        self._block = HostsBlock(hosts_file, owner=state)
+        self._keep_hosts = keep_hosts
         self._managed = False
 
     async def start(self) -> None:
         """Probes, and begins to manage the block when that is needed and possible."""
         if await resolves(self._domain):
             return
-        if os.geteuid() == 0:
+        if self._keep_hosts is not None:
             self._managed = True
             log.info("names do not resolve here; they are kept in the hosts file", domain=self._domain)
         else:
@@ -56,10 +56,10 @@ class Resolution:
     def keep(self, names: Iterable[str]) -> None:
         """Makes exactly these names resolve; as long as that fails, ``hostaddr`` is set. Blocking; called for each new
         route table."""
-        if not self._managed:
+        if self._keep_hosts is None or not self._managed:
             return
         try:
-            self._block.replace(self._address, names)
+            self._keep_hosts(self._address, list(names))
         except OSError as error:
             if self.hostaddr is None:
                 log.warning("the hosts file cannot be written; connection strings carry hostaddr", reason=str(error))

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import pwd
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,8 +27,6 @@ FIRST_BACK_OFF_SECONDS = 0.1
 LONGEST_BACK_OFF_SECONDS = 10.0
 STEADY_SECONDS = 10.0
 """A router that ran this long did not fail at its start."""
-
-USER = "howdah"
 
 INHERITED = ("PATH", "PYTHONPATH", "LANG", "TZ")
 """What the router gets of our environment: it faces the network, and a shell's may hold a key's secret."""
@@ -161,7 +157,7 @@ class RouterProcess:
         self._status_file.unlink(missing_ok=True)
         with self._log_file.open("ab") as output:
             return subprocess.Popen(
-                [*self._dropped(), *self._command()],
+                self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -176,27 +172,6 @@ class RouterProcess:
             *(sys.executable, "-m", "howdah.router", "--routes", str(self._routes), *addresses),
             *("--port", str(self.port), "--status-file", str(self._status_file)),
         ]
-
-    def _dropped(self) -> list[str]:
-        """What runs the router as an ordinary user when we are root: nothing that faces the network runs as root."""
-        if os.geteuid() != 0:
-            return []
-        setpriv = shutil.which("setpriv")
-        try:
-            user = pwd.getpwnam(USER)
-        except KeyError:
-            return _stays_root(f"there is no system user {USER}")
-        if setpriv is None:
-            return _stays_root("setpriv (util-linux) is not installed")
-        drop = [setpriv, "--reuid", USER, "--regid", str(user.pw_gid), "--clear-groups", "--no-new-privs", "--"]
-        probe = [*drop, sys.executable, "-c", "import howdah.router"]
-        tried = subprocess.run(probe, capture_output=True, check=False, cwd="/", timeout=START_SECONDS)
-        if tried.returncode != 0:
-            return _stays_root(f"user {USER} cannot run {sys.executable}")
-        if not _reachable(drop, self._routes):
-            return _stays_root(f"user {USER} cannot read {self._routes}")
-        os.chown(self._directory, user.pw_uid, user.pw_gid)
-        return drop
 
     async def _ended(self) -> None:
         """Returns when the process is no more."""
@@ -215,16 +190,6 @@ class RouterProcess:
             os.close(descriptor)
         if self._child is not None and self._child.pid == self._pid:
             self._child.poll()
-
-
-def _stays_root(reason: str) -> list[str]:
-    log.warning("the router runs as root", reason=reason)
-    return []
-
-
-def _reachable(drop: list[str], file: Path) -> bool:
-    tried = subprocess.run([*drop, "test", "-r", str(file)], capture_output=True, check=False, timeout=START_SECONDS)
-    return tried.returncode == 0
 
 
 def _arguments(pid: int) -> list[str]:

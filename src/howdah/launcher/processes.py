@@ -51,6 +51,25 @@ def _stat(pid: int) -> list[str]:
         return file.read(4096).rpartition(b")")[2].decode().split()
 
 
+def started_at(pid: int) -> int:
+    """When a process began, in clock ticks since boot. Raises FileNotFoundError, ProcessLookupError."""
+    return int(_stat(pid)[19])
+
+
+def uid_of(pid: int) -> int:
+    """Raises FileNotFoundError."""
+    return os.stat(f"/proc/{pid}").st_uid
+
+
+def title(pid: int) -> str:
+    """What a process shows as its command; empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read(4096).partition(b"\0")[0].decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def all_pids() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 

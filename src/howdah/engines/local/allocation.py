@@ -14,8 +14,8 @@ from pathlib import Path
 from howdah.domain.errors import Conflict, SetupError, Unavailable
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance, InstanceRegistry
-from howdah.engines.local.layout import Layout
-from howdah.engines.local.observe import port_is_free
+from howdah.engines.local.ports import port_is_free
+from howdah.launcher.layout import Layout
 
 
 def number_range(text: str, key: str) -> range:

@@ -32,6 +32,7 @@ _SHA256: dict[tuple[str, str], str] = {
     ("18.6.0", "x86_64"): "e25217097466f049d4b577b4e980f2ef5fbc6fb0a71f7260a2ef5ca247af0477",
     ("18.6.0", "aarch64"): "3ebed8ab6f48450e1af1c991273dd438d559f692a38fad765f75ce52ca44c398",
 }
+LOCALE = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _ATTEMPTS = 3
 _PAUSE = 2.0
 
@@ -52,8 +53,7 @@ class Binaries:
         return {
             "LD_LIBRARY_PATH": str(self.root / "lib"),
             "PATH": f"{self.root / 'bin'}:/usr/bin:/bin",
-            "LC_ALL": "C.UTF-8",
-            "TZ": "UTC",
+            **LOCALE,
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from howdah.launcher.processes import children, inspect_process
+from howdah.launcher.processes import children, title
 
 
 def wal_writer(postmaster: int) -> int | None:
@@ -20,5 +20,4 @@ def replayed_segment(postmaster: int) -> str | None:
 
 def _titles(postmaster: int) -> Iterator[tuple[int, str]]:
     for pid in children(postmaster):
-        if (process := inspect_process(pid)) is not None:
-            yield pid, process.arguments[0].strip()
+        yield pid, title(pid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,11 +9,11 @@ from howdah.domain.catalog import Size
 from howdah.domain.instances import Instance
 from howdah.domain.services import ServiceSecrets, ServiceSpec
 from howdah.domain.states import PostgresVersion
-from howdah.engines.local.binaries import Binaries
-from howdah.engines.local.layout import InstancePaths
+from howdah.launcher.layout import CONFIGURATION_FILES, InstancePaths
+from howdah.launcher.look import INSTANCE, digest_of
 
 IDENT_MAP = "howdah"
-INSTANCE, RESTART, CONFIGURATION = "howdah.instance", "howdah.restart", "howdah.configuration"
+RESTART, CONFIGURATION = "howdah.restart", "howdah.configuration"
 """Settings of ours on the command line: by them a running server says what it was started with."""
 
 _SHARED_PROFILE = {
@@ -53,16 +52,6 @@ class Configuration:
         return digest_of(self.files)
 
 
-CONFIGURATION_FILES = ("conf/postgresql.conf", "conf/pg_hba.conf", "conf/pg_ident.conf", "tls/server.pem")
-
-
-def digest_of(files: Mapping[str, bytes]) -> str:
-    total = hashlib.sha256()
-    for name in CONFIGURATION_FILES:
-        total.update(hashlib.sha256(files[name]).digest())
-    return total.hexdigest()[:24]
-
-
 def configuration(spec: ServiceSpec, secrets: ServiceSecrets, *, operator: str) -> Configuration:
     """``operator``: the name of the OS user whose local connections manage the server."""
     conf, hba, ident, tls = CONFIGURATION_FILES
@@ -98,12 +87,14 @@ def _lines(settings: Mapping[str, str]) -> str:
     return "".join(f"{name} = '{value}'\n" for name, value in settings.items())
 
 
-def command_line(
-    spec: ServiceSpec, instance: Instance, paths: InstancePaths, binaries: Binaries, *, digest: str
-) -> list[str]:
-    """How the server is started. Neither ALTER SYSTEM nor an edited file changes what is set here."""
+def settings(spec: ServiceSpec, instance: Instance, paths: InstancePaths, *, shared: bool) -> dict[str, str]:
+    """The command line that the server is started with, but for CONFIGURATION. Neither ALTER SYSTEM nor an edited file
+    changes what is set here.
+
+    shared: the control plane is another user than the server, let in by the socket's directory and no one else.
+    """
     conf, hba, ident, tls = (str(paths.home / name) for name in CONFIGURATION_FILES)
-    settings = {
+    return {
         "config_file": conf,
         "hba_file": hba,
         "ident_file": ident,
@@ -111,7 +102,7 @@ def command_line(
         "listen_addresses": "127.0.0.1",
         "port": str(instance.port),
         "unix_socket_directories": str(paths.sockets),
-        "unix_socket_permissions": "0700",
+        "unix_socket_permissions": "0777" if shared else "0700",
         "unix_socket_group": "",
         "ssl": "on",
         "ssl_cert_file": tls,
@@ -142,14 +133,7 @@ def command_line(
         "cluster_name": spec.id.ubid,
         INSTANCE: instance.id.ubid,
         RESTART: str(spec.restart),
-        CONFIGURATION: digest,
     }
-    return [
-        binaries.program("postgres"),
-        "-D",
-        str(paths.data),
-        *(f"--{name}={value}" for name, value in settings.items()),
-    ]
 
 
 def started_with(arguments: tuple[str, ...]) -> dict[str, str]:

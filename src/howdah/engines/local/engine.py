@@ -29,9 +29,8 @@ from howdah.engines.local.allocation import Allocation, number_range
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
 from howdah.engines.local.configuration import Configuration, configuration
 from howdah.engines.local.last_words import last_words
-from howdah.engines.local.layout import Layout, closed_ancestor, layout, make_run_directory
 from howdah.engines.local.machine import Machine
-from howdah.engines.local.observe import Ground, observe
+from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.engines.local.plan import Action, explain, is_missing_data, is_ready, plan, serves
 from howdah.engines.local.pool import Pool
@@ -40,7 +39,9 @@ from howdah.engines.local.removal import remove_service
 from howdah.engines.local.template import ensure_template
 from howdah.engines.local.watch import Watch
 from howdah.engines.protocol import Removal
-from howdah.launcher.launcher import Launcher
+from howdah.launcher.client import Launcher
+from howdah.launcher.layout import Layout, closed_ancestor, layout, make_run_directory
+from howdah.launcher.rights import Rights, is_divided
 
 _HOST = "127.0.0.1"
 _FAILED = 1.0
@@ -51,19 +52,22 @@ _log = structlog.get_logger()
 
 
 class LocalEngine:
-    """engines/protocol.py with real servers. ``progress``: told about long steps of ``start``."""
+    """engines/protocol.py with real servers. ``launcher``: None: what this process may do itself.
+    ``progress``: told about long steps of ``start``."""
 
     def __init__(
         self,
         settings: Settings,
         registry: InstanceRegistry,
         *,
+        launcher: Launcher | None = None,
         progress: Progress | None = None,
         probe: ProbeTimes | None = None,
         versions: tuple[PostgresVersion, ...] = tuple(PostgresVersion),
     ) -> None:
         self._settings = settings
         self._registry = registry
+        self._launcher = launcher
         self._progress: Progress = progress or _log.info
         self._probe_times = probe or ProbeTimes()
         self._versions = versions
@@ -129,7 +133,7 @@ class LocalEngine:
         if instance is None:
             return Observed(instance=None)
         adopt(machine, instance)
-        return observe(instance, machine.layout.of(instance), machine.ground, machine.watch)
+        return observe(machine, instance)
 
     def _ready_machine(self) -> Machine:
         if self._machine is None:
@@ -137,22 +141,24 @@ class LocalEngine:
         return self._machine
 
     async def _prepare(self) -> Machine:
-        places, postgres = layout(self._settings), self._settings.postgres
+        postgres = self._settings.postgres
         uids = number_range(postgres.uids, "postgres.uids")
-        launcher = Launcher(roots=(places.state, places.run, places.templates), uids=uids)
-        await asyncio.to_thread(_make_directories, places, launcher)
+        rights = self._launcher.rights if self._launcher is not None else Rights.in_process(uids)
+        places = layout(self._settings, privileged=rights.privileged)
+        launcher = self._launcher or Launcher.in_process(places, rights)
+        await asyncio.to_thread(_make_directories, places, rights)
         binaries: dict[PostgresVersion, Binaries] = {}
         pools: dict[PostgresVersion, Pool] = {}
         for version in self._versions:
             programs = await asyncio.to_thread(ensure_binaries, version, places.binaries, self._progress)
-            template = await asyncio.to_thread(ensure_template, programs, places.templates, launcher, self._progress)
+            template = await asyncio.to_thread(ensure_template, programs, places.templates, self._progress)
             binaries[version] = programs
-            pools[version] = Pool(places.pool / template.data.name, template, launcher, size=postgres.pool)
+            pools[version] = Pool(places.pool / template.data.name, template, size=postgres.pool)
         ports = number_range(postgres.ports, "postgres.ports")
-        allocation = Allocation(self._registry, places, ports=ports, uids=uids if launcher.privileged else None)
+        allocation = Allocation(self._registry, places, ports=ports, uids=uids if rights.privileged else None)
 
         def said(instance: Instance, ran: float) -> str | None:
-            return last_words(places.of(instance), launcher.owner(instance.uid), ran)
+            return last_words(*launcher.read_log(instance), ran)
 
         def changed(instance: Instance) -> None:
             self._changes.put_nowait(instance.service)
@@ -162,8 +168,7 @@ class LocalEngine:
             registry=self._registry,
             launcher=launcher,
             allocation=allocation,
-            watch=Watch(changed, said),
-            ground=Ground(str(places.binaries), os.geteuid()),
+            watch=Watch(changed, launcher.exit_status, said),
             operator=_operator(),
             binaries=binaries,
             pools=pools,
@@ -232,14 +237,14 @@ def _status(machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed,
     )
 
 
-def _make_directories(places: Layout, launcher: Launcher) -> None:
-    places.state.mkdir(parents=True, exist_ok=True, mode=0o711)
-    if launcher.privileged:
-        os.chmod(places.state, 0o711)
-    make_run_directory(places.run)
-    for directory in (places.binaries, places.templates):
+def _make_directories(places: Layout, rights: Rights) -> None:
+    """What is not there yet; beside a launcher it has been made already."""
+    if not is_divided():
+        places.state.mkdir(parents=True, exist_ok=True, mode=0o711)
+        make_run_directory(places.run)
+    for directory in (places.binaries, places.templates, places.pool):
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    if launcher.privileged:
+    if rights.privileged:
         _check_reachable((places.state, places.binaries, places.templates))
 
 

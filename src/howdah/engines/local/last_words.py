@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from typing import Any, cast
 
-from howdah.engines.local.layout import InstancePaths
-from howdah.launcher.files import read_foreign
-
-_TAIL = 64 * 1024
 _LONGEST = 300
 _SERIOUS = ("FATAL", "PANIC")
 _OWN_PROCESSES = ("postmaster", "startup")
 
 
-def last_words(paths: InstancePaths, owner: int, ran: float) -> str | None:
-    """The last FATAL or PANIC of the server itself since it started, ``ran`` seconds ago; one line."""
+def last_words(logged: bytes, printed: bytes, ran: float) -> str | None:
+    """The last FATAL or PANIC of the server itself since it started, ``ran`` seconds ago; one line.
+
+    logged, printed: the ends of its log, and of what it wrote before it had one.
+    """
     since = time.time() - ran - 1
-    found = _from_log(paths, owner, since) or _from_output(paths)
+    found = _from_log(logged, since) or _from_output(printed)
     return found[:_LONGEST] if found else None
 
 
-def _from_log(paths: InstancePaths, owner: int, since: float) -> str | None:
-    day = time.strftime("%a", time.gmtime())
-    content = read_foreign(paths.log, f"postgres-{day}.json", owner=owner, most=_TAIL, tail=True) or b""
+def _from_log(content: bytes, since: float) -> str | None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(since))
     for line in reversed(content.splitlines()):
         try:
@@ -41,8 +37,7 @@ def _from_log(paths: InstancePaths, owner: int, since: float) -> str | None:
     return None
 
 
-def _from_output(paths: InstancePaths) -> str | None:
-    content = read_foreign(paths.conf, paths.startup_log.name, owner=os.geteuid(), most=_TAIL, tail=True) or b""
+def _from_output(content: bytes) -> str | None:
     lines = content.decode(errors="replace").splitlines()
     for line in reversed(lines):
         if match := re.search(r"\b(?:FATAL|PANIC):\s+(.*)", line):

@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from howdah.domain.instances import Instance, InstanceRegistry
+from howdah.domain.instances import InstanceRegistry
 from howdah.domain.states import PostgresVersion
 from howdah.engines.local.allocation import Allocation
 from howdah.engines.local.binaries import Binaries
-from howdah.engines.local.layout import Layout
-from howdah.engines.local.observe import Ground
 from howdah.engines.local.pool import Pool
 from howdah.engines.local.watch import Watch
-from howdah.launcher.launcher import Launcher
+from howdah.launcher.client import Launcher
+from howdah.launcher.layout import Layout
 
 PARALLEL_SEEDS = 4
 PARALLEL_STARTS = 4
@@ -31,12 +30,8 @@ class Machine:
     launcher: Launcher
     allocation: Allocation
     watch: Watch
-    ground: Ground
     operator: str
     binaries: Mapping[PostgresVersion, Binaries]
     pools: Mapping[PostgresVersion, Pool]
     seeds: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_SEEDS))
     starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_STARTS))
-
-    def owner(self, instance: Instance) -> int:
-        return self.launcher.owner(instance.uid)

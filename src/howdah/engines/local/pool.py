@@ -12,9 +12,9 @@ import structlog
 from howdah.domain.errors import HowdahError
 from howdah.engines.local.template import Template, clone
 from howdah.launcher.files import spread_out, sync_filesystem
-from howdah.launcher.launcher import Launcher
 
 _READY = "ready-"
+_TAKEN = "taken-"
 _MAKING = "making-"
 _PARALLEL_COPIES = 2
 _QUIET = 0.5
@@ -47,10 +47,9 @@ class SharedSync:
 class Pool:
     """The ready clones of one template, in a directory of ours on the file system of the services."""
 
-    def __init__(self, directory: Path, template: Template, launcher: Launcher, *, size: int) -> None:
+    def __init__(self, directory: Path, template: Template, *, size: int) -> None:
         self.directory = directory
         self._template = template
-        self._launcher = launcher
         self._size = size
         self._wanted = asyncio.Event()
         self._copies = asyncio.Semaphore(_PARALLEL_COPIES)
@@ -72,26 +71,32 @@ class Pool:
     def ready(self) -> int:
         return sum(1 for _ in self.directory.glob(_READY + "*"))
 
-    async def take(self, target: Path) -> None:
-        """Put a clone at ``target``, which must not exist: a ready one, else one that is copied now. Raises OSError."""
+    async def take(self) -> str:
+        """A clone that is nobody else's, as ``<template>/<name>``: a ready one, else one that is copied now.
+
+        Raises OSError.
+        """
         self._claims += 1
         self._wanted.set()
-        if not self._claim(target):
+        claimed = self._claim()
+        if claimed is None:
             async with self._copies:
-                if self._claim(target):
-                    return
-                made = await asyncio.to_thread(self._make, False)
-            await self._sync()
-            made.rename(target)
+                claimed = self._claim()
+                made = await asyncio.to_thread(self._make, False) if claimed is None else claimed
+            if claimed is None:
+                await self._sync()
+                claimed = made
+        return f"{self.directory.name}/{claimed.name}"
 
-    def _claim(self, target: Path) -> bool:
+    def _claim(self) -> Path | None:
         for candidate in self.directory.glob(_READY + "*"):
+            claimed = self.directory / (_TAKEN + secrets.token_hex(8))
             try:
-                candidate.rename(target)
+                candidate.rename(claimed)
             except FileNotFoundError:
                 continue
-            return True
-        return False
+            return claimed
+        return None
 
     async def _fill(self) -> None:
         while True:
@@ -113,7 +118,7 @@ class Pool:
     def _make(self, background: bool) -> Path:
         made = self.directory / (_MAKING + secrets.token_hex(8))
         try:
-            clone(self._template, made, self._launcher, background=background)
+            clone(self._template, made, background=background)
         except (OSError, HowdahError):
             shutil.rmtree(made, ignore_errors=True)
             raise

@@ -41,7 +41,7 @@ async def _probe(machine: Machine, instance: Instance, times: ProbeTimes) -> Non
     for _ in range(3):
         pid = watch.pid(instance.id)
         # One that is starting refuses us, with an error in its log.
-        if pid is None or current_phase(instance, paths, machine.ground, watch, pid) is not Phase.READY:
+        if pid is None or current_phase(machine, instance, pid) is not Phase.READY:
             return
         alive = await is_alive(path, instance.port, limit=times.limit)
         if watch.pid(instance.id) == pid:

@@ -1,17 +1,11 @@
-"""Our own notes about an instance, in its conf/ directory, which its tenant can read at most.
-
-initialised.json: written once, after the data directory is durably in place.
-applied.json: what took effect inside the running server; written after the effect.
-"""
+"""Our own note about an instance, conf/applied.json: what took effect inside the running server; written after the
+effect. Beside it lies initialised.json, written once, after the data directory is durably in place."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, cast
-
-from howdah.launcher.files import read_own, replace_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +17,8 @@ class Applied:
     process: tuple[int, int] | None = None
 
 
-def read_applied(path: Path) -> Applied:
+def read_applied(content: bytes | None) -> Applied:
     """What is noted; nothing when there is no (readable) note: then it is applied once more, which does no harm."""
-    content = read_own(path)
     try:
         note = cast("dict[str, Any]", json.loads(content or b"{}"))
         process = note.get("process")
@@ -38,10 +31,5 @@ def read_applied(path: Path) -> Applied:
         return Applied()
 
 
-def write_applied(path: Path, applied: Applied) -> None:
-    replace_file(path, json.dumps(asdict(applied)).encode(), mode=0o600)
-
-
-def write_initialised(path: Path, *, full_version: str, identifier: int) -> None:
-    note = {"version": full_version, "system_identifier": str(identifier)}
-    replace_file(path, json.dumps(note).encode(), mode=0o600)
+def encode_applied(applied: Applied) -> bytes:
+    return json.dumps(asdict(applied)).encode()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from pathlib import Path
 
 import structlog
 
@@ -12,11 +10,8 @@ from howdah.domain.ids import ServiceId
 from howdah.domain.instances import Instance
 from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.adoption import adopt
-from howdah.engines.local.deletion import delete_home
 from howdah.engines.local.machine import Machine
-from howdah.engines.local.sockets import discard_sockets
 from howdah.engines.protocol import Removal
-from howdah.launcher.files import is_plain_directory, sync_directory
 
 FAST = 2.0
 IMMEDIATE = 1.0
@@ -36,30 +31,16 @@ async def remove_service(machine: Machine, service: ServiceId) -> Removal:
             return Removal.STILL_THERE
         await machine.registry.remove(instance.id)
         machine.watch.forget(instance.id)
-    await asyncio.to_thread(_remove_empty, machine.layout.service(service))
+    await asyncio.to_thread(machine.launcher.remove_empty, service.ubid)
     return Removal.REMOVED
 
 
 def _delete(machine: Machine, instance: Instance) -> bool:
-    layout, launcher = machine.layout, machine.launcher
-    paths, trash = layout.of(instance), layout.trash(instance.service, instance.id)
-    if not launcher.kill_all(instance.uid, [paths.home, trash]):
+    if not machine.launcher.kill_all(instance):
         return False
-    if is_plain_directory(paths.home):
-        # Under this name it never looks like an instance again, however little of it is deleted.
-        paths.home.rename(trash)
-        sync_directory(paths.home.parent)
     try:
-        delete_home(launcher, trash, instance.uid)
-        discard_sockets(launcher, paths.sockets, instance.uid)
-        launcher.release_memory(instance.uid)
+        machine.launcher.delete(instance)
     except OSError as error:
         _log.warning("a removed instance cannot be deleted yet", instance=str(instance.id), error=str(error))
         return False
     return True
-
-
-def _remove_empty(directory: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        directory.rmdir()
-        sync_directory(directory.parent)

@@ -15,8 +15,9 @@ import structlog
 from howdah.domain.errors import SetupError
 from howdah.engines.local.binaries import Binaries, Progress, exclusive
 from howdah.engines.local.identity import UnknownLayoutError, give_identity, new_identifier, with_identity
+from howdah.launcher.commands import run
 from howdah.launcher.files import sync_directory, sync_filesystem
-from howdah.launcher.launcher import Launcher
+from howdah.launcher.rights import SYSTEM_USER, becoming, system_user
 
 _FORMAT = 1
 """Raised when templates must be made anew, because initdb's options change."""
@@ -46,7 +47,7 @@ class Template:
     cloneable: bool
 
 
-def ensure_template(binaries: Binaries, root: Path, launcher: Launcher, progress: Progress) -> Template:
+def ensure_template(binaries: Binaries, root: Path, progress: Progress) -> Template:
     """The template of a version, made when it is missing. Blocks; safe to call at the same time from anywhere.
 
     Raises SetupError when initdb fails.
@@ -56,14 +57,14 @@ def ensure_template(binaries: Binaries, root: Path, launcher: Launcher, progress
     with exclusive(root / ".lock"):
         if not data.is_dir():
             progress(f"Initialising a template of Postgres {binaries.full}")
-            _make(binaries, root, data, launcher)
+            _make(binaries, root, data)
         cloneable = _verify(binaries, root, data)
     if not cloneable:
         _log.error("unknown layout of pg_control: every create runs initdb, which is slow", version=binaries.full)
     return Template(binaries, root, data, cloneable)
 
 
-def clone(template: Template, target: Path, launcher: Launcher, *, background: bool) -> None:
+def clone(template: Template, target: Path, *, background: bool) -> None:
     """A data directory with its own identity at ``target``, which must not exist, in a directory of ours.
 
     It is not durable before the file system has been synced. Raises OSError, SetupError.
@@ -71,19 +72,19 @@ def clone(template: Template, target: Path, launcher: Launcher, *, background: b
     if template.cloneable:
         low = ["nice", "-n", "19"] if background else []
         copy = ["cp", "-a", "--reflink=auto", "--sparse=auto", str(template.data), str(target)]
-        done = launcher.run([*low, *copy], uid=None, limit=600)
+        done = run(copy, low, limit=600)
         if done.returncode != 0:
             raise OSError(f"the template could not be copied to {target}: {done.stderr.strip()[-300:]}")
         give_identity(target)
     else:
-        _initdb(template.binaries, target, launcher)
+        _initdb(template.binaries, target)
 
 
-def _make(binaries: Binaries, root: Path, data: Path, launcher: Launcher) -> None:
+def _make(binaries: Binaries, root: Path, data: Path) -> None:
     raw, temporary = root / f".{data.name}.raw", root / f".{data.name}.new"
     for leftover in (raw, temporary):
         shutil.rmtree(leftover, ignore_errors=True)
-    _initdb(binaries, raw, launcher)
+    _initdb(binaries, raw)
     # Most of the first WAL segment is zeros: as holes they cost a clone nothing.
     subprocess.run(["cp", "-a", "--sparse=always", str(raw), str(temporary)], check=True)
     shutil.rmtree(raw)
@@ -92,15 +93,19 @@ def _make(binaries: Binaries, root: Path, data: Path, launcher: Launcher) -> Non
     sync_directory(root)
 
 
-def _initdb(binaries: Binaries, target: Path, launcher: Launcher) -> None:
-    user = launcher.system_user()
+def _initdb(binaries: Binaries, target: Path) -> None:
+    """Postgres refuses to be root: then the system user does it. Raises SetupError."""
+    user = system_user() if os.geteuid() == 0 else None
+    if user is None and os.geteuid() == 0:
+        raise SetupError(f"as root initdb needs the system user '{SYSTEM_USER}': useradd --system {SYSTEM_USER}")
     work = target.with_name(f".{target.name}.initdb")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(mode=0o700)
     if user is not None:
-        os.chown(work, user, -1)
+        os.chown(work, user.pw_uid, -1)
     command = [binaries.program("initdb"), f"--pgdata={work / 'data'}", *_INITDB]
-    done = launcher.run(command, uid=user, environment=binaries.environment, limit=300)
+    prefix = [] if user is None else becoming(user.pw_uid, user.pw_gid)
+    done = run(command, prefix, environment=binaries.environment, limit=300)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()[-500:]
         advice = f"; install what is missing: apt-get install {_LIBRARIES}" if "shared libraries" in said else ""

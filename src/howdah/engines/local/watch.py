@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from howdah.domain.ids import InstanceId
 from howdah.domain.instances import Instance
 from howdah.engines.local.children import wal_writer
 from howdah.launcher.processes import has_ended
+from howdah.launcher.servers import Started
 
 LONGEST_WAIT = 30.0
 _FIRST_WAIT = 0.5
@@ -28,8 +28,8 @@ MISSED_PROBES = 2
 class _Watched:
     instance: Instance
     pid: int
+    started: int
     handle: int
-    child: subprocess.Popen[bytes] | None
     began: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     stop_asked: float | None = None
@@ -47,24 +47,28 @@ class _History:
 
 class Watch:
     """changed: called with an instance whose server ended or whose liveness changed.
-    last_words: finds the reason of a failed start in its log."""
+    exit_status: how a process ended, where that is known. last_words: the reason of a failed start, from its log."""
 
     def __init__(
-        self, changed: Callable[[Instance], None], last_words: Callable[[Instance, float], str | None]
+        self,
+        changed: Callable[[Instance], None],
+        exit_status: Callable[[int], int | None],
+        last_words: Callable[[Instance, float], str | None],
     ) -> None:
         self._changed = changed
+        self._exit_status = exit_status
         self._last_words = last_words
         self._watched: dict[InstanceId, _Watched] = {}
         self._history: dict[InstanceId, _History] = {}
 
-    def hold(self, instance: Instance, pid: int, child: subprocess.Popen[bytes] | None = None) -> bool:
-        """Watch a server of ours. False when it has ended meanwhile (a child is then still reaped)."""
+    def hold(self, instance: Instance, process: Started) -> bool:
+        """Watch a server of ours. False when it has ended meanwhile."""
         self._release(instance.id)
         try:
-            handle = os.pidfd_open(pid)
+            handle = os.pidfd_open(process.pid)
         except ProcessLookupError:
             return False
-        watched = _Watched(instance, pid, handle, child, time.monotonic())
+        watched = _Watched(instance, process.pid, process.started, handle, time.monotonic())
         self._watched[instance.id] = watched
         asyncio.get_running_loop().add_reader(handle, self._ended, watched)
         return True
@@ -84,10 +88,10 @@ class Watch:
         watched = self._watched.get(identifier)
         return watched.pid if watched is not None and not has_ended(watched.handle) else None
 
-    def handle(self, identifier: InstanceId) -> int | None:
-        """Its pidfd."""
+    def process(self, identifier: InstanceId) -> Started | None:
+        """What is watched, though it may have ended just now."""
         watched = self._watched.get(identifier)
-        return watched.handle if watched is not None else None
+        return Started(watched.pid, watched.started) if watched is not None else None
 
     def stop_asked(self, identifier: InstanceId) -> float:
         """Note that we want it to end, so that this is no crash; returns for how many seconds we have wanted it."""
@@ -153,7 +157,7 @@ class Watch:
 
     def _ended(self, watched: _Watched) -> None:
         ran = time.monotonic() - watched.began
-        code = watched.child.poll() if watched.child is not None else None
+        code = self._exit_status(watched.pid)
         if watched.stop_asked is None:
             reason = _words(code)
             if code is not None and code > 0 and (said := self._last_words(watched.instance, ran)):
@@ -178,8 +182,6 @@ class Watch:
         _unfollow(watched)
         asyncio.get_running_loop().remove_reader(watched.handle)
         os.close(watched.handle)
-        if watched.child is not None and watched.child.poll() is None:
-            watched.child.returncode = 0  # It outlives us; its new parent reaps it.
 
 
 def _unfollow(watched: _Watched) -> None:

@@ -11,7 +11,7 @@ from howdah.domain.errors import Conflict, SetupError, Unavailable
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
 from howdah.engines.local.allocation import Allocation, number_range
-from howdah.engines.local.layout import Layout
+from howdah.launcher.layout import Layout
 
 
 class Memory:

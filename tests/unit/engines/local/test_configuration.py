@@ -8,9 +8,8 @@ from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
 from howdah.domain.services import ServiceSecrets, ServiceSpec
 from howdah.domain.states import HaType, PostgresVersion
-from howdah.engines.local.binaries import Binaries
-from howdah.engines.local.configuration import command_line, configuration, started_with
-from howdah.engines.local.layout import InstancePaths
+from howdah.engines.local.configuration import configuration, settings, started_with
+from howdah.launcher.layout import InstancePaths
 
 SIZE = next(iter(default_catalog().sizes.values()))
 SPEC = ServiceSpec(ServiceId.new(), PostgresVersion.V18, SIZE, HaType.NONE, ("a.localhost",), "CERTIFICATE", restart=3)
@@ -41,12 +40,12 @@ def test_key_and_certificate_are_one_file_so_that_they_change_as_one() -> None:
 
 def test_a_server_says_by_its_command_line_what_it_was_started_with() -> None:
     paths = InstancePaths(Path("/state/services/s/i"), Path("/run/howdah/0123abcd"))
-    arguments = command_line(SPEC, INSTANCE, paths, Binaries("18.6.0", Path("/bin18")), digest="d1")
-    assert arguments[:3] == ["/bin18/bin/postgres", "-D", "/state/services/s/i/data"]
-    settings = started_with(tuple(arguments))
-    assert settings["howdah.restart"] == "3"
-    assert settings["howdah.configuration"] == "d1"
-    assert settings["port"] == "20007"
-    assert settings["ssl_min_protocol_version"] == "TLSv1.3"
-    assert settings["listen_addresses"] == "127.0.0.1"
-    assert not any("KEY" in argument or "verifier" in argument for argument in arguments)
+    arguments = settings(SPEC, INSTANCE, paths, shared=True)
+    line = tuple(f"--{name}={value}" for name, value in arguments.items())
+    found = started_with(("/bin18/bin/postgres", "-D", "/state/services/s/i/data", *line))
+    assert found == arguments
+    assert found["howdah.restart"] == "3"
+    assert found["port"] == "20007"
+    assert found["ssl_min_protocol_version"] == "TLSv1.3"
+    assert found["listen_addresses"] == "127.0.0.1"
+    assert not any("KEY" in argument or "verifier" in argument for argument in line)

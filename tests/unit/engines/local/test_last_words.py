@@ -1,19 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from pathlib import Path
 
 from howdah.engines.local.last_words import last_words
-from howdah.engines.local.layout import InstancePaths
-
-
-def paths_in(top: Path) -> InstancePaths:
-    paths = InstancePaths(top, top / "sockets")
-    paths.log.mkdir()
-    paths.conf.mkdir()
-    return paths
 
 
 def log_line(severity: str, message: str, *, ago: float = 0, backend: str = "postmaster") -> str:
@@ -21,37 +11,24 @@ def log_line(severity: str, message: str, *, ago: float = 0, backend: str = "pos
     return json.dumps({"timestamp": stamp, "error_severity": severity, "message": message, "backend_type": backend})
 
 
-def write_log(paths: InstancePaths, *lines: str) -> None:
-    (paths.log / time.strftime("postgres-%a.json", time.gmtime())).write_text("\n".join(lines) + "\n")
+def log(*lines: str) -> bytes:
+    return ("\n".join(lines) + "\n").encode()
 
 
-def test_the_servers_own_last_fatal_is_the_reason(tmp_path: Path) -> None:
-    paths = paths_in(tmp_path)
-    write_log(
-        paths,
+def test_the_servers_own_last_fatal_is_the_reason() -> None:
+    logged = log(
         log_line("FATAL", "first"),
         log_line("FATAL", "lock file is empty", backend="postmaster"),
         log_line("FATAL", "role x does not exist", backend="client backend"),
         log_line("LOG", "shutting down"),
     )
-    assert last_words(paths, os.geteuid(), 1.0) == "lock file is empty"
+    assert last_words(logged, b"", 1.0) == "lock file is empty"
 
 
-def test_what_an_earlier_server_said_is_not_the_reason(tmp_path: Path) -> None:
-    paths = paths_in(tmp_path)
-    write_log(paths, log_line("FATAL", "old", ago=3600))
-    assert last_words(paths, os.geteuid(), 1.0) is None
+def test_what_an_earlier_server_said_is_not_the_reason() -> None:
+    assert last_words(log(log_line("FATAL", "old", ago=3600)), b"", 1.0) is None
 
 
-def test_before_the_log_is_open_the_reason_is_in_what_the_process_printed(tmp_path: Path) -> None:
-    paths = paths_in(tmp_path)
-    paths.startup_log.write_text("2026-01-01 00:00:00 UTC [7] FATAL:  could not load library\n")
-    assert last_words(paths, os.geteuid(), 1.0) == "could not load library"
-
-
-def test_a_link_in_the_tenants_log_directory_is_not_followed(tmp_path: Path) -> None:
-    paths = paths_in(tmp_path)
-    target = tmp_path / "elsewhere"
-    target.write_text(log_line("FATAL", "secret") + "\n")
-    (paths.log / time.strftime("postgres-%a.json", time.gmtime())).symlink_to(target)
-    assert last_words(paths, os.geteuid(), 1.0) is None
+def test_before_the_log_is_open_the_reason_is_in_what_the_process_printed() -> None:
+    printed = b"2026-01-01 00:00:00 UTC [7] FATAL:  could not load library\n"
+    assert last_words(b"", printed, 1.0) == "could not load library"

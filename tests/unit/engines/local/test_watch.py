@@ -6,6 +6,7 @@ import subprocess
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
 from howdah.engines.local.watch import LONGEST_WAIT, Watch, restart_delay
+from howdah.launcher.servers import Started
 
 INSTANCE = Instance(InstanceId.new(), ServiceId.new(), 20001, None)
 
@@ -21,9 +22,9 @@ def test_the_first_restart_is_at_once_and_later_ones_wait_ever_longer_up_to_a_bo
 
 async def end_of(command: list[str], *, asked: bool = False, said: str | None = None) -> Watch:
     changed: asyncio.Queue[Instance] = asyncio.Queue()
-    watch = Watch(changed.put_nowait, lambda _instance, _ran: said)
     child = subprocess.Popen(command)
-    assert watch.hold(INSTANCE, child.pid, child)
+    watch = Watch(changed.put_nowait, lambda _pid: child.poll(), lambda _instance, _ran: said)
+    assert watch.hold(INSTANCE, Started(child.pid, 0))
     if asked:
         watch.stop_asked(INSTANCE.id)
     async with asyncio.timeout(10):
@@ -51,10 +52,10 @@ async def test_an_end_that_was_asked_for_is_no_failure() -> None:
 
 async def test_one_missed_probe_is_no_verdict_but_two_are() -> None:
     changed: list[Instance] = []
-    watch = Watch(changed.append, lambda _instance, _ran: None)
+    watch = Watch(changed.append, lambda _pid: None, lambda _instance, _ran: None)
     child = subprocess.Popen(["sleep", "60"])
     try:
-        watch.hold(INSTANCE, child.pid)
+        watch.hold(INSTANCE, Started(child.pid, 0))
         verdicts: list[bool] = []
         for alive in (False, False, False, True):
             watch.probed(INSTANCE.id, alive=alive)

@@ -17,12 +17,11 @@ _LONGEST_POLL = 0.02
 
 async def await_ready(machine: Machine, instance: Instance) -> None:
     """Return when it is no longer starting, or after LIMIT seconds: recovering from a crash may take long."""
-    paths = machine.layout.of(instance)
     end = time.monotonic() + LIMIT
     poll = _FIRST_POLL
     while time.monotonic() < end:
         pid = machine.watch.pid(instance.id)
-        if pid is None or current_phase(instance, paths, machine.ground, machine.watch, pid) is not Phase.STARTING:
+        if pid is None or current_phase(machine, instance, pid) is not Phase.STARTING:
             return
         if await machine.watch.ended(instance.id, poll):
             return

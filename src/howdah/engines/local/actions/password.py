@@ -9,7 +9,7 @@ from howdah.domain.instances import Instance
 from howdah.engines.local.connection import set_password
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observed import Running
-from howdah.engines.local.record import read_applied, write_applied
+from howdah.engines.local.record import encode_applied, read_applied
 
 
 async def apply_password(
@@ -18,5 +18,5 @@ async def apply_password(
     """Set it, then note that it is set. Raises Unavailable."""
     paths = machine.layout.of(instance)
     await set_password(str(paths.sockets), instance.port, pid=running.pid, verifier=verifier)
-    note = replace(read_applied(paths.applied), password_version=version)
-    await asyncio.to_thread(write_applied, paths.applied, note)
+    note = replace(read_applied(machine.launcher.look(instance, running.pid).applied), password_version=version)
+    await asyncio.to_thread(machine.launcher.note, instance, encode_applied(note))

@@ -21,15 +21,14 @@ async def stop(machine: Machine, instance: Instance, *, fast: float = FAST, imme
     Raises Unavailable when not even SIGKILL ends it.
     """
     watch, launcher = machine.watch, machine.launcher
-    handle = watch.handle(instance.id)
-    if handle is None:
+    process = watch.process(instance.id)
+    if process is None:
         return True
     asked = watch.stop_asked(instance.id)
     if asked >= fast + immediate:
-        paths = machine.layout.of(instance)
-        if not await asyncio.to_thread(launcher.kill_all, instance.uid, [paths.data]):
+        if not await asyncio.to_thread(launcher.kill_all, instance):
             raise Unavailable("the server's processes do not end")
     else:
-        launcher.signal(handle, signal.SIGINT if asked < fast else signal.SIGQUIT)
-        launcher.signal(handle, signal.SIGCONT)
+        launcher.signal(instance, process, signal.SIGINT if asked < fast else signal.SIGQUIT)
+        launcher.signal(instance, process, signal.SIGCONT)
     return await watch.ended(instance.id, min(_WAIT, fast if asked < fast else immediate))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
@@ -9,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from howdah.control import resolution
-from howdah.control.hosts import HostsBlock, with_block, without_block
 from howdah.control.resolution import Resolution, client_address
+from howdah.launcher.hosts import HostsBlock, with_block, without_block
 
 OTHERS = "127.0.0.1 localhost\n# a comment\n::1 ip6-localhost"
 
@@ -76,13 +75,12 @@ def test_lines_that_are_not_ours_are_kept_even_of_a_damaged_file(lines: list[str
         assert made[: len(others)] == others
 
 
-async def test_names_that_resolve_need_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_names_that_resolve_need_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: [(2, 1, 6, "", ("127.0.0.1", 0))])
-    found = Resolution(state=tmp_path, domain="localhost", address="127.0.0.1", hosts_file=tmp_path / "hosts")
+    found = Resolution(domain="localhost", address="127.0.0.1", keep_hosts=None)
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr is None
-    assert not (tmp_path / "hosts").exists()
 
 
 def unresolved(*_: object, **__: object) -> None:
@@ -91,32 +89,28 @@ def unresolved(*_: object, **__: object) -> None:
 
 async def test_root_keeps_the_names_in_the_hosts_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    found = Resolution(state=tmp_path, domain="localhost", address="127.0.0.1", hosts_file=tmp_path / "hosts")
+    block = HostsBlock(tmp_path / "hosts", owner=tmp_path)
+    found = Resolution(domain="localhost", address="127.0.0.1", keep_hosts=block.replace)
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr is None
     assert "127.0.0.1 a.localhost\n" in (tmp_path / "hosts").read_text()
 
 
-async def test_others_get_an_address_for_their_connection_strings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_others_get_an_address_for_their_connection_strings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    found = Resolution(state=tmp_path, domain="localhost", address="127.0.0.1", hosts_file=tmp_path / "hosts")
+    found = Resolution(domain="localhost", address="127.0.0.1", keep_hosts=None)
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr == "127.0.0.1"
-    assert not (tmp_path / "hosts").exists()
 
 
 async def test_a_hosts_file_that_cannot_be_written_makes_root_say_the_address_until_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    found = Resolution(state=tmp_path, domain="localhost", address="127.0.0.1", hosts_file=tmp_path / "no" / "hosts")
+    block = HostsBlock(tmp_path / "no" / "hosts", owner=tmp_path)
+    found = Resolution(domain="localhost", address="127.0.0.1", keep_hosts=block.replace)
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr == "127.0.0.1"

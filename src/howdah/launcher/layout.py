@@ -1,4 +1,4 @@
-"""Where everything of the local engine lies on disk (design: state on disk)."""
+"""Where everything of the local engine lies on disk (ARCHITECTURE.md: state on disk)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from howdah.domain.settings import Settings
 
 TRASH = "trash-"
 """What a directory's name begins with while it is being deleted."""
+
+CONFIGURATION_FILES = ("conf/postgresql.conf", "conf/pg_hba.conf", "conf/pg_ident.conf", "tls/server.pem")
+"""What an instance is configured by, below its home."""
 
 _LONGEST_SOCKET = 107
 _SOCKET = "/12345678/.s.PGSQL.65535.lock"
@@ -94,20 +97,18 @@ class Layout:
         return InstancePaths(self.home(instance.service, instance.id), self.sockets(instance.id))
 
 
-def layout(settings: Settings) -> Layout:
+def layout(settings: Settings, *, privileged: bool) -> Layout:
     """The layout for these settings; nothing is made. Raises SetupError without a short directory for sockets."""
     state = Path(os.path.realpath(settings.state))
     return Layout(
         state=state,
-        run=_run_directory(),
+        run=Path("/run/howdah") if privileged else _own_run_directory(),
         binaries=Path(os.path.realpath(settings.postgres.binaries or state / "postgres")),
         templates=Path(os.path.realpath(settings.postgres.templates or state / "templates")),
     )
 
 
-def _run_directory() -> Path:
-    if os.geteuid() == 0:
-        return Path("/run/howdah")
+def _own_run_directory() -> Path:
     candidates = [Path(f"/tmp/howdah-{os.geteuid()}")]
     if directory := os.environ.get("XDG_RUNTIME_DIR"):
         candidates.insert(0, Path(directory) / "howdah")
@@ -126,8 +127,9 @@ def make_run_directory(run: Path) -> None:
 
 
 def closed_ancestor(path: Path) -> Path | None:
-    """The first directory above ``path`` (or itself) that other users cannot pass through; None when all are open."""
+    """The first directory above ``path`` (or itself) that other users cannot pass through; None when all that are there
+    are open."""
     for directory in (*reversed(path.parents), path):
-        if not os.stat(directory).st_mode & stat.S_IXOTH:
+        if directory.exists() and not os.stat(directory).st_mode & stat.S_IXOTH:
             return directory
     return None

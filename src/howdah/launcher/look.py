@@ -1,0 +1,115 @@
+"""One look at an instance: what is on disk, what runs. Takes well under a millisecond."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from howdah.domain.instances import Instance
+from howdah.launcher.files import is_plain_directory, read_foreign, read_own
+from howdah.launcher.layout import CONFIGURATION_FILES, InstancePaths, Layout
+from howdah.launcher.processes import ProcessFacts, all_pids, inspect_process
+from howdah.launcher.rights import Rights
+
+PID_FILE = "postmaster.pid"
+INSTANCE = "howdah.instance"
+"""A setting of ours on the command line: by it a running server says which instance it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """initialised: our own record that it has been seeded. data: its data directory is there.
+    configuration: the digest of its files, None when one is missing. applied: our note of what took effect.
+    pid_file: its postmaster.pid, which is its tenant's and only a hint. server: its postmaster."""
+
+    initialised: bool
+    data: bool
+    configuration: str | None
+    applied: bytes | None
+    pid_file: bytes
+    server: ProcessFacts | None
+
+
+def look(layout: Layout, rights: Rights, instance: Instance, watched: int | None) -> Look:
+    """watched: the pid of its postmaster, where that is known and held by a pidfd."""
+    paths = layout.of(instance)
+    content = read_pid_file(paths, rights, instance)
+    if watched is not None:
+        server = inspect_process(watched)
+    else:
+        noted = noted_pid(content)
+        found = inspect_process(noted) if noted is not None else None
+        server = found if found is not None and is_server(found, layout, rights, instance) else None
+    return Look(
+        initialised=paths.initialised.exists(),
+        data=is_plain_directory(paths.data),
+        configuration=_configuration(paths),
+        applied=read_own(paths.applied),
+        pid_file=content,
+        server=server,
+    )
+
+
+def read_pid_file(paths: InstancePaths, rights: Rights, instance: Instance) -> bytes:
+    """Nothing when there is none that plainly is its tenant's."""
+    return read_foreign(paths.data, PID_FILE, owner=rights.owner(instance.uid), most=4096) or b""
+
+
+def noted_pid(pid_file: bytes) -> int | None:
+    first = pid_file.partition(b"\n")[0]
+    return int(first) if first.isdigit() and len(first) < 10 else None
+
+
+def is_server(facts: ProcessFacts, layout: Layout, rights: Rights, instance: Instance) -> bool:
+    """Whether a process is this instance's postmaster: our program, its uid, its directory, its command line. The
+    kernel decides: what its tenant can write does not."""
+    data = str(layout.of(instance).data)
+    return (
+        facts.uid == rights.owner(instance.uid)
+        and facts.executable.startswith(f"{layout.binaries}/")
+        and facts.executable.endswith("/bin/postgres")
+        and facts.arguments[1:3] == ("-D", data)
+        and f"--{INSTANCE}={instance.id.ubid}" in facts.arguments
+        and facts.directory in (data, "/")
+    )
+
+
+def find_servers(layout: Layout, rights: Rights, instances: Sequence[Instance]) -> Iterator[tuple[Instance, int, int]]:
+    """Which of the instances run, each with its postmaster's pid and start; also those whose postmaster.pid is gone."""
+    by_mark = {f"--{INSTANCE}={instance.id.ubid}": instance for instance in instances}
+    for pid in all_pids():
+        facts = inspect_process(pid)
+        if facts is None or not facts.executable.endswith("/bin/postgres"):
+            continue
+        for mark in by_mark.keys() & set(facts.arguments):
+            if is_server(facts, layout, rights, by_mark[mark]):
+                yield by_mark[mark], facts.pid, facts.started
+
+
+def read_log(layout: Layout, rights: Rights, instance: Instance, most: int) -> tuple[bytes, bytes]:
+    """The ends of its log of today and of what it printed at its last start, at most ``most`` bytes each."""
+    paths = layout.of(instance)
+    name = f"postgres-{time.strftime('%a', time.gmtime())}.json"
+    logged = read_foreign(paths.log, name, owner=rights.owner(instance.uid), most=most, tail=True)
+    printed = read_foreign(paths.conf, paths.startup_log.name, owner=rights.owner(None), most=most, tail=True)
+    return logged or b"", printed or b""
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """Names the content of an instance's configuration files."""
+    total = hashlib.sha256()
+    for name in CONFIGURATION_FILES:
+        total.update(hashlib.sha256(files[name]).digest())
+    return total.hexdigest()[:24]
+
+
+def _configuration(paths: InstancePaths) -> str | None:
+    files: dict[str, bytes] = {}
+    for name in CONFIGURATION_FILES:
+        content = read_own(paths.home / name)
+        if content is None:
+            return None
+        files[name] = content
+    return digest_of(files)

@@ -1,0 +1,162 @@
+"""Deleting what belongs to instances, each part with the rights of its owner."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from howdah.domain.ids import InstanceId, ServiceId
+from howdah.domain.instances import Instance
+from howdah.launcher.commands import run
+from howdah.launcher.files import is_plain_directory, sync_directory
+from howdah.launcher.homes import LINK, socket_link
+from howdah.launcher.layout import TRASH, InstancePaths, Layout
+from howdah.launcher.processes import shared_memory_of
+from howdah.launcher.rights import Rights
+
+LIMIT = 600.0
+"""Seconds that one deletion may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A directory of an instance that is on disk. ``name``: its last part, with TRASH before it while it is being
+    deleted; ``used``: its data directory was once put in place."""
+
+    service: str
+    name: str
+    used: bool
+
+    @property
+    def instance(self) -> str:
+        return self.name.removeprefix(TRASH)
+
+    @property
+    def trash(self) -> bool:
+        return self.name.startswith(TRASH)
+
+
+def delete_instance(layout: Layout, rights: Rights, instance: Instance) -> None:
+    """Delete an instance whose processes have ended. Raises OSError; what is half done is found by the next call."""
+    paths, trash = layout.of(instance), layout.trash(instance.service, instance.id)
+    if is_plain_directory(paths.home):
+        # Under this name it never looks like an instance again, however little of it is deleted.
+        paths.home.rename(trash)
+        sync_directory(paths.home.parent)
+    _delete_home(rights, trash, instance.uid)
+    _discard_sockets(rights, paths.sockets, instance.uid)
+    if instance.uid is not None:
+        _release_memory(instance.uid)
+
+
+def homes(layout: Layout) -> list[Home]:
+    """Every directory that an instance has, or had."""
+    return list(_homes(layout))
+
+
+def checked(service: str) -> str:
+    """The name of a service's directory. Raises ValueError when it cannot be one."""
+    return ServiceId.from_ubid(service).ubid
+
+
+def delete_leftover(layout: Layout, rights: Rights, service: str, name: str) -> None:
+    """Delete what was being deleted, or never held data. Raises OSError; ValueError for one that was used."""
+    identifier = InstanceId.from_ubid(name.removeprefix(TRASH))
+    home = layout.services / checked(service) / name
+    paths = InstancePaths(home, layout.sockets(identifier))
+    if not name.startswith(TRASH) and paths.initialised.exists():
+        raise ValueError(f"{home} holds the data of an instance")
+    owner = _owner(paths)
+    _delete_home(rights, home, owner)
+    _discard_sockets(rights, paths.sockets, owner)
+    remove_empty(home.parent)
+
+
+def remove_empty(directory: Path) -> None:
+    """Remove a service's directory when no instance is left in it."""
+    if is_plain_directory(directory) and not any(directory.iterdir()):
+        directory.rmdir()
+        sync_directory(directory.parent)
+
+
+def tidy_sockets(layout: Layout, rights: Rights) -> list[str]:
+    """Discard those whose instance's directory is gone, with its whole state directory perhaps; in words, what stays
+    against our will."""
+    problems: list[str] = []
+    for link in list(layout.run.glob("*" + LINK)) if layout.run.is_dir() else ():
+        if link.is_dir():
+            continue
+        sockets = link.with_suffix("")
+        uid = os.lstat(sockets).st_uid if is_plain_directory(sockets) else os.geteuid()
+        try:
+            _discard_sockets(rights, sockets, None if uid == os.geteuid() else uid)
+        except (OSError, ValueError) as error:
+            problems.append(f"a stale socket directory stays: {error}")
+    return problems
+
+
+def _homes(layout: Layout) -> Iterator[Home]:
+    for service in list(layout.services.iterdir()) if layout.services.is_dir() else ():
+        for home in list(service.iterdir()) if is_plain_directory(service) else ():
+            if is_plain_directory(home) and _is_home(service.name, home.name):
+                yield Home(service.name, home.name, (home / "conf" / "initialised.json").exists())
+
+
+def _is_home(service: str, name: str) -> bool:
+    try:
+        ServiceId.from_ubid(service)
+        InstanceId.from_ubid(name.removeprefix(TRASH))
+    except ValueError:
+        return False
+    return True
+
+
+def _owner(paths: InstancePaths) -> int | None:
+    """The uid whose directory it is, as the kernel says; None when it is ours."""
+    for directory in (paths.data, paths.log, paths.sockets):
+        if is_plain_directory(directory) and (uid := os.lstat(directory).st_uid) != os.geteuid():
+            return uid
+    return None
+
+
+def _delete_home(rights: Rights, home: Path, uid: int | None) -> None:
+    if not is_plain_directory(home):
+        return
+    for name in ("data", "incoming", "log"):
+        if is_plain_directory(home / name):
+            # A killed hand-over leaves files of two owners behind, none of which a tenant could reach.
+            discard(rights, home / name, uid if name != "incoming" else None)
+    discard(rights, home, None)
+
+
+def _discard_sockets(rights: Rights, sockets: Path, uid: int | None) -> None:
+    if is_plain_directory(sockets):
+        discard(rights, sockets, uid)
+    socket_link(sockets).unlink(missing_ok=True)
+
+
+def discard(rights: Rights, directory: Path, uid: int | None) -> None:
+    """Delete a directory in one of ours, its content with the rights of ``uid`` (None: ours). Raises OSError."""
+    if uid is not None:
+        rights.check(uid)
+    if not is_plain_directory(directory):
+        directory.unlink(missing_ok=True)
+        return
+    delete = ["find", "-P", str(directory), "-xdev", "-mindepth", "1", "-delete"]
+    done = run(delete, rights.becoming(uid), limit=LIMIT)
+    if done.returncode != 0:
+        run(["chmod", "-R", "u+rwX", str(directory)], rights.becoming(uid), limit=LIMIT)
+        done = run(delete, rights.becoming(uid), limit=LIMIT)
+    if done.returncode != 0:
+        raise OSError(f"{directory} cannot be deleted: {done.stderr.strip()[-300:]}")
+    directory.rmdir()
+    sync_directory(directory.parent)
+
+
+def _release_memory(uid: int) -> None:
+    """Free the shared memory that killed processes of an instance left behind."""
+    run(["find", "/dev/shm", "-xdev", "-mindepth", "1", "-user", str(uid), "-delete"], limit=LIMIT)
+    for identifier in shared_memory_of(uid):
+        run(["ipcrm", "--shmem-id", str(identifier)], limit=LIMIT)

@@ -1,0 +1,147 @@
+"""Servers: started with the rights of their instance, signalled, killed to the last process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from howdah.domain.instances import Instance
+from howdah.launcher.commands import run
+from howdah.launcher.homes import make_home
+from howdah.launcher.layout import InstancePaths, Layout
+from howdah.launcher.look import PID_FILE
+from howdah.launcher.processes import has_ended, pids_in_directories, pids_of_user, started_at, uid_of
+from howdah.launcher.rights import Rights
+
+_SETTING = re.compile(r"--[A-Za-z_][A-Za-z0-9_.]*=[^\0]*")
+_VERSION = re.compile(r"[0-9.]+")
+_SIGNAL_FILES = ("standby.signal", "recovery.signal")
+_SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCONT, signal.SIGTERM, signal.SIGKILL})
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process: its pid, and when it began in clock ticks since boot, which together name it for ever."""
+
+    pid: int
+    started: int
+
+
+class Servers:
+    """The servers of one layout. Its children are remembered until their exit status has been asked for."""
+
+    def __init__(self, layout: Layout, rights: Rights) -> None:
+        self._layout = layout
+        self._rights = rights
+        self._children: set[int] = set()
+
+    def start(self, instance: Instance, version: str, settings: Sequence[str], locale: Mapping[str, str]) -> Started:
+        """Start a server in a session of its own; it outlives us. ``version``: a directory of the binaries, such as
+        18.6.0; ``settings``: ``--name=value`` each. Raises OSError; ProcessLookupError when it ended at once."""
+        if not _VERSION.fullmatch(version) or not all(_SETTING.fullmatch(setting) for setting in settings):
+            raise ValueError("a version of Postgres, and settings, are all that a server is started with")
+        paths, root = self._layout.of(instance), self._layout.binaries / version
+        if paths.startup_log.exists():
+            self._clear_leftovers(instance, paths)
+        make_home(self._layout, self._rights, instance)
+        # The role comes from what is wanted, never from what lies in a directory that the tenant can write.
+        for name in _SIGNAL_FILES:
+            _remove_entry(paths.data, name)
+        program = [str(root / "bin" / "postgres"), "-D", str(paths.data), *settings]
+        environment = {"LD_LIBRARY_PATH": str(root / "lib"), "PATH": f"{root / 'bin'}:/usr/bin:/bin", **locale}
+        output = os.open(
+            paths.startup_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        try:
+            child = subprocess.Popen(
+                [*self._rights.becoming(instance.uid), *program],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+                umask=0o077,
+            )
+        finally:
+            os.close(output)
+        child.returncode = 0  # Nobody waits for this object; ``exit_status`` reaps the process.
+        self._children.add(child.pid)
+        return Started(child.pid, started_at(child.pid))
+
+    def exit_status(self, pid: int) -> int | None:
+        """How a child of ours ended (negative: the signal that killed it), once; None when that is not known."""
+        if pid not in self._children:
+            return None
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found == 0:
+            return None
+        self._children.discard(pid)
+        return os.waitstatus_to_exitcode(status)
+
+    def signal(self, instance: Instance, process: Started, number: int) -> None:
+        """Signal a process of the instance; one that is gone is fine."""
+        if number not in _SIGNALS:
+            raise ValueError(f"signal {number} is not sent to servers")
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            handle = os.pidfd_open(process.pid)
+            try:
+                if uid_of(process.pid) != self._rights.owner(instance.uid):
+                    raise ValueError(f"process {process.pid} is not one of the instance's")
+                if started_at(process.pid) == process.started and not has_ended(handle):
+                    signal.pidfd_send_signal(handle, number)
+            finally:
+                os.close(handle)
+
+    def kill_all(self, instance: Instance, *, limit: float = 5.0) -> bool:
+        """Kill every process of an instance until none is left; False when some still are after ``limit`` seconds."""
+        end = time.monotonic() + limit
+        while left := self._processes(instance):
+            if time.monotonic() > end:
+                return False
+            if instance.uid is not None:
+                # One call reaches them all at once, so that none can fork away from it.
+                run(["sh", "-c", "kill -KILL -1"], self._rights.becoming(instance.uid), limit=limit)
+            else:
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+        return True
+
+    def _processes(self, instance: Instance) -> list[int]:
+        """Every process of an instance: those of its uid, or those that work in its directories."""
+        if instance.uid is not None:
+            return pids_of_user(instance.uid)
+        trash = self._layout.trash(instance.service, instance.id)
+        return pids_in_directories([str(self._layout.of(instance).home), str(trash)])
+
+    def _clear_leftovers(self, instance: Instance, paths: InstancePaths) -> None:
+        """After a postmaster was killed its backends may live on, and its lock files name a pid that may be reused.
+
+        Whether one was ever started is our own note: its tenant can delete postmaster.pid, and two servers' processes
+        on one data directory would destroy it.
+        """
+        if not self.kill_all(instance):
+            raise TimeoutError("processes of the previous server do not end")
+        _remove_entry(paths.data, PID_FILE)
+        if paths.sockets.is_dir():
+            _remove_entry(paths.sockets, f".s.PGSQL.{instance.port}.lock")
+
+
+def _remove_entry(directory: Path, name: str) -> None:
+    """Remove one name from an instance's directory, without following it."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.unlink(name, dir_fd=handle)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(handle)

@@ -1,0 +1,113 @@
+"""The verbs: all that is done with more rights than the control plane's own. Each checks what it is given.
+
+As root the arguments come from a process that faces the network: an instance's id gives the paths, its uid must be one
+of the range, and no verb runs a command, writes a file or signals a process of the caller's choice as root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from howdah.domain.instances import Instance
+from howdah.launcher import homes, look, removal
+from howdah.launcher.files import replace_file
+from howdah.launcher.hosts import HostsBlock
+from howdah.launcher.layout import Layout
+from howdah.launcher.rights import Rights
+from howdah.launcher.servers import Servers, Started
+
+LONGEST_LOG = 64 * 1024
+LONGEST_NOTE = 4096
+
+
+class Verbs:
+    """Safe to call from several threads; the caller sees to it that nothing is done twice at a time to one instance."""
+
+    def __init__(self, layout: Layout, rights: Rights, hosts: Path) -> None:
+        self._layout = layout
+        self._rights = rights
+        self._servers = Servers(layout, rights)
+        self._hosts = HostsBlock(hosts, owner=layout.state)
+        self.table: dict[str, Callable[..., Any]] = {
+            verb.__name__: verb
+            for verb in (
+                *(self.look, self.pid_file, self.find_servers, self.exit_status, self.read_log, self.homes),
+                *(self.prepare, self.place, self.configure, self.note, self.start, self.signal, self.kill_all),
+                *(self.delete, self.delete_leftover, self.remove_empty, self.tidy_sockets, self.keep_hosts),
+            )
+        }
+
+    def look(self, instance: Instance, watched: int | None) -> look.Look:
+        return look.look(self._layout, self._rights, self._checked(instance), watched)
+
+    def pid_file(self, instance: Instance) -> bytes:
+        """The instance's postmaster.pid."""
+        paths = self._layout.of(self._checked(instance))
+        return look.read_pid_file(paths, self._rights, instance)
+
+    def find_servers(self, instances: Sequence[Instance]) -> list[tuple[Instance, int, int]]:
+        return list(look.find_servers(self._layout, self._rights, [self._checked(one) for one in instances]))
+
+    def exit_status(self, pid: int) -> int | None:
+        return self._servers.exit_status(pid)
+
+    def read_log(self, instance: Instance) -> tuple[bytes, bytes]:
+        return look.read_log(self._layout, self._rights, self._checked(instance), LONGEST_LOG)
+
+    def homes(self) -> list[removal.Home]:
+        return removal.homes(self._layout)
+
+    def prepare(self, instance: Instance) -> bool:
+        """Make the instance's directories; whether it still needs a clone."""
+        homes.make_home(self._layout, self._rights, self._checked(instance))
+        paths = self._layout.of(instance)
+        return not paths.data.exists() and not paths.incoming.exists()
+
+    def place(self, instance: Instance, clone: str | None, version: str) -> None:
+        homes.place(self._layout, self._rights, self._checked(instance), clone, version)
+
+    def configure(self, instance: Instance, files: Mapping[str, bytes]) -> None:
+        homes.write_configuration(self._layout.of(self._checked(instance)), instance, files)
+
+    def note(self, instance: Instance, applied: bytes) -> None:
+        """Keep a note of what took effect."""
+        if len(applied) > LONGEST_NOTE:
+            raise ValueError("a note is short")
+        replace_file(self._layout.of(self._checked(instance)).applied, applied, mode=0o600)
+
+    def start(
+        self, instance: Instance, version: str, settings: Sequence[str], environment: Mapping[str, str]
+    ) -> Started:
+        if not set(environment) <= {"LC_ALL", "TZ"}:
+            raise ValueError("only a locale and a time zone are given to servers")
+        return self._servers.start(self._checked(instance), version, settings, environment)
+
+    def signal(self, instance: Instance, pid: int, started: int, number: int) -> None:
+        self._servers.signal(self._checked(instance), Started(pid, started), number)
+
+    def kill_all(self, instance: Instance) -> bool:
+        return self._servers.kill_all(self._checked(instance))
+
+    def delete(self, instance: Instance) -> None:
+        removal.delete_instance(self._layout, self._rights, self._checked(instance))
+
+    def delete_leftover(self, service: str, name: str) -> None:
+        removal.delete_leftover(self._layout, self._rights, service, name)
+
+    def remove_empty(self, service: str) -> None:
+        with contextlib.suppress(OSError):
+            removal.remove_empty(self._layout.services / removal.checked(service))
+
+    def tidy_sockets(self) -> list[str]:
+        return removal.tidy_sockets(self._layout, self._rights)
+
+    def keep_hosts(self, address: str, names: Sequence[str]) -> None:
+        """Keep these names, and no others of ours, in the system's hosts file. Raises OSError."""
+        self._hosts.replace(address, names)
+
+    def _checked(self, instance: Instance) -> Instance:
+        self._rights.check(instance.uid)
+        return instance
