@@ -26,13 +26,16 @@ _RESOURCES = {
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``processes``: of the OS user, threads too; None: not limited. ``open_files`` and ``memory_bytes`` (private
-    writable memory): of each process. ``core``: bytes of a core file. ``oom_score_adj``: see proc(5)."""
+    writable memory): of each process. ``core``: bytes of a core file. ``oom_score_adj``: see proc(5).
+    ``total_memory_bytes``: of all processes together, files in the page cache too; only a control group can hold it.
+    """
 
     processes: int | None
     open_files: int
     memory_bytes: int | None
     core: int = 0
     oom_score_adj: int = 500
+    total_memory_bytes: int | None = None
 
 
 def limits_for(size: Size, *, max_connections: int, own_user: bool) -> Limits:
@@ -44,15 +47,18 @@ def limits_for(size: Size, *, max_connections: int, own_user: bool) -> Limits:
       (up to 32), Postgres' own dozen.
     - Files: Postgres keeps at most max_files_per_process (1000) open in a process, and takes what it gets.
     - Memory: what the size promises, but at most half of the machine's, so that one runaway query ends with "out of
-      memory", its session alive, before the kernel has to kill something. Shared memory does not count.
+      memory", its session alive, before the kernel has to kill something. Shared memory does not count. For all
+      processes together what the size promises, but at most three quarters of the machine's.
     - A core file would fill the disk with what others must not read.
     - When memory runs out all the same, servers go first: not the control plane, the router or the rest of the machine.
       What root has raised, a server cannot lower; unless root lacks CAP_SYS_RESOURCE, as in some containers.
     """
+    promised, machine = size.memory_gib << 30, _machine_memory()
     return Limits(
         processes=512 + 3 * max_connections if own_user else None,
         open_files=4096,
-        memory_bytes=min(size.memory_gib << 30, _machine_memory() // 2),
+        memory_bytes=min(promised, machine // 2),
+        total_memory_bytes=min(promised, machine * 3 // 4),
     )
 
 
