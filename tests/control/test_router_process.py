@@ -42,7 +42,7 @@ async def state(tmp_path: Path) -> AsyncGenerator[Path]:
 
 
 def router(state: Path, port: int) -> RouterProcess:
-    return RouterProcess(state, RouterSettings(addresses=("127.0.0.1",), port=port))
+    return RouterProcess(state, RouterSettings(addresses=("127.0.0.1",), port=port), lambda _port: None)
 
 
 async def test_a_router_is_started_detached_and_adopted_by_the_next_control_plane(state: Path) -> None:
@@ -110,7 +110,7 @@ async def test_another_asked_port_is_obeyed_and_a_stale_status_file_is_not(state
 async def test_a_router_that_cannot_start_says_where_to_look(state: Path) -> None:
     from howdah.domain.errors import SetupError
 
-    process = RouterProcess(state, RouterSettings(addresses=("192.0.2.1",), port=free_port()))
+    process = RouterProcess(state, RouterSettings(addresses=("192.0.2.1",), port=free_port()), lambda _port: None)
     with pytest.raises(SetupError, match=r"the router did not begin to listen \(exit status 1\); see .*router\.log"):
         await process.start()
     assert process.problem is not None

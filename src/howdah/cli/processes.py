@@ -29,7 +29,7 @@ class Server:
 def control_plane(state: Path) -> int | None:
     """The pid of the control plane that holds the state directory; None when none does."""
     try:
-        descriptor = os.open(lock_file(state), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(lock_file(state), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return None
     try:

@@ -86,12 +86,11 @@ async def _serve(settings: Settings, launcher: Launcher | None) -> None:
     _on_signals(this.cancel)
     if launcher is not None:
         launcher.on_end(_end_with_the_launcher)
-    keep_hosts = None if launcher is None else launcher.keep_hosts
 
     def make_engine(registry: InstanceRegistry) -> Engine:
         return LocalEngine(settings, registry, launcher=launcher, progress=note)
 
-    async with ControlPlane(settings, make_engine, keep_hosts=keep_hosts) as plane:
+    async with ControlPlane(settings, make_engine, host=launcher) as plane:
         server = HttpServer(create_app(plane))
         _on_signals(server.stop)
         plane.announce(api_url(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def stop(state: StateOption = None, as_json: JsonOption = False) -> None:
     control_plane = _end_control_plane(directory)
     servers = _end_servers(directory)
     router = _end_router(directory)
+    _lift_rules(directory)
     if as_json:
         show_json({"controlPlane": control_plane, "servers": servers, "router": router})
         return
@@ -62,6 +64,16 @@ def _end_servers(state: Path) -> int:
     if left:
         raise Unavailable(f"these servers do not end: pid {', '.join(map(str, left))}; kill -9 ends them")
     return len(running)
+
+
+def _lift_rules(state: Path) -> None:
+    """Of the servers that have ended: their OS users may be somebody else's tomorrow."""
+    from howdah.launcher.confinement import Egress
+    from howdah.launcher.rights import Rights
+
+    if os.geteuid() != 0:
+        return
+    Egress(state, Rights.in_process(range(0))).forget()
 
 
 def _end_router(state: Path) -> bool:

@@ -16,12 +16,13 @@ from howdah.control.access import Access
 from howdah.control.certificates import CertificateSchedule
 from howdah.control.clock import Clock, utc_now
 from howdah.control.effects import Effects
+from howdah.control.host import Host
 from howdah.control.lock import hold
 from howdah.control.passes import Passes
 from howdah.control.paths import bootstrap_file, lock_file, routes_file, secrets_key_file, store_file
 from howdah.control.publisher import Publisher
 from howdah.control.reconciler import Reconciler
-from howdah.control.resolution import KeepHosts, Resolution, client_address
+from howdah.control.resolution import Resolution, client_address
 from howdah.control.router_process import RouterProcess
 from howdah.control.services import Services
 from howdah.control.vault import open_vault
@@ -43,8 +44,8 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 class ControlPlane:
     """Used as ``async with ControlPlane(settings, make_engine) as plane``.
 
-    ``make_engine`` gets the registry of instances, which lives in the store; ``keep_hosts``: see
-    Resolution. Entering raises SetupError when another
+    ``make_engine`` gets the registry of instances, which lives in the store; ``host``: None where this
+    process may change nothing of the machine. Entering raises SetupError when another
     control plane serves the state directory, the store is damaged, or the machine lacks something. Leaving stops the
     loops; the servers and the router go on.
     """
@@ -63,19 +64,20 @@ class ControlPlane:
         make_engine: Callable[[InstanceRegistry], Engine],
         *,
         clock: Clock = utc_now,
-        keep_hosts: KeepHosts | None = None,
+        host: Host | None = None,
         with_router: bool = True,
     ) -> None:
         self.settings = settings
         self.catalog = default_catalog()
         self._make_engine = make_engine
+        self._host = host
         self._clock = clock
         self._with_router = with_router
-        self._router = RouterProcess(settings.state, settings.router)
+        self._router = RouterProcess(settings.state, settings.router, self._open_router)
         self._resolution = Resolution(
             domain=settings.domain,
             address=client_address(settings.router.addresses),
-            keep_hosts=keep_hosts,
+            host=host,
         )
         self._stack = AsyncExitStack()
         self._loops: list[asyncio.Task[None]] = []
@@ -151,6 +153,16 @@ class ControlPlane:
         await self._run(stack, "key uses", self._store_uses())
         reconciler.wake_all()
         await self._run(stack, "reconciler", reconciler.run())
+
+    def _open_router(self, port: int) -> None:
+        if self._host is None:
+            return
+        try:
+            problem = self._host.open_router([port])
+        except OSError as error:
+            problem = str(error)
+        if problem is not None:
+            log.warning("services can connect to everything on this machine", reason=problem)
 
     async def _run(self, stack: AsyncExitStack, name: str, work: Coroutine[None, None, None]) -> None:
         self._loops.append(await stack.enter_async_context(_running(name, work)))

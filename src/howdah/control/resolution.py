@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 import structlog
 
-PROBE_SECONDS = 3.0
+from howdah.control.host import Host
 
-KeepHosts = Callable[[str, Sequence[str]], None]
-"""Makes exactly these names resolve to the address. Raises OSError."""
+PROBE_SECONDS = 3.0
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -34,19 +33,19 @@ async def resolves(domain: str) -> bool:
 class Resolution:
     """How clients on this machine find the router. ``hostaddr``: what connection strings must say, or None."""
 
-    def __init__(self, *, domain: str, address: str, keep_hosts: KeepHosts | None) -> None:
-        """``keep_hosts``: keeps names in the system's hosts file; None: nobody may."""
+    def __init__(self, *, domain: str, address: str, host: Host | None) -> None:
+        """``host``: keeps names in the system's hosts file; None: nobody may."""
         self.hostaddr: str | None = None
         self._domain = domain
         self._address = address
-        self._keep_hosts = keep_hosts
+        self._host = host
         self._managed = False
 
     async def start(self) -> None:
         """Probes, and begins to manage the block when that is needed and possible."""
         if await resolves(self._domain):
             return
-        if self._keep_hosts is not None:
+        if self._host is not None:
             self._managed = True
             log.info("names do not resolve here; they are kept in the hosts file", domain=self._domain)
         else:
@@ -56,10 +55,10 @@ class Resolution:
     def keep(self, names: Iterable[str]) -> None:
         """Makes exactly these names resolve; as long as that fails, ``hostaddr`` is set. Blocking; called for each new
         route table."""
-        if self._keep_hosts is None or not self._managed:
+        if self._host is None or not self._managed:
             return
         try:
-            self._keep_hosts(self._address, list(names))
+            self._host.keep_hosts(self._address, list(names))
         except OSError as error:
             if self.hostaddr is None:
                 log.warning("the hosts file cannot be written; connection strings carry hostaddr", reason=str(error))

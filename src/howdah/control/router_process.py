@@ -45,10 +45,12 @@ class RouterStatus:
 class RouterProcess:
     """``port``: where clients reach the router now, or will when it is back."""
 
-    def __init__(self, state: Path, settings: RouterSettings) -> None:
+    def __init__(self, state: Path, settings: RouterSettings, opened: Callable[[int], None]) -> None:
+        """``opened``: told the port whenever a router listens."""
         self.port = settings.port
         self.problem: str | None = "it has not started yet"
         self._settings = settings
+        self._opened = opened
         self._routes = routes_file(state)
         self._directory = router_directory(state)
         self._status_file = self._directory / "status.json"
@@ -89,6 +91,7 @@ class RouterProcess:
         self._pid = running.pid
         self.port = running.port
         self.problem = None
+        self._opened(running.port)
         self._remember_port(asked)
 
     def _remember_port(self, asked: int) -> None:

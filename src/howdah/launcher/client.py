@@ -9,12 +9,14 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from howdah.domain.errors import SetupError
 from howdah.domain.instances import Instance
 from howdah.launcher.layout import Layout
+from howdah.launcher.limits import Limits
 from howdah.launcher.look import Look
 from howdah.launcher.processes import ProcessFacts
 from howdah.launcher.removal import Home
@@ -95,9 +97,15 @@ class Launcher:
         self._call("note", instance, applied)
 
     def start(
-        self, instance: Instance, version: str, settings: Sequence[str], environment: Mapping[str, str]
+        self,
+        instance: Instance,
+        version: str,
+        settings: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        limits: Limits,
     ) -> Started:
-        started = self._call("start", instance, version, settings, dict(environment))
+        started = self._call("start", instance, version, settings, dict(environment), asdict(limits))
         return started if isinstance(started, Started) else Started(**started)
 
     def signal(self, instance: Instance, process: Started, number: int) -> None:
@@ -117,6 +125,9 @@ class Launcher:
 
     def tidy_sockets(self) -> list[str]:
         return self._call("tidy_sockets")
+
+    def open_router(self, ports: Sequence[int]) -> str | None:
+        return self._call("open_router", list(ports))
 
     def keep_hosts(self, address: str, names: Sequence[str]) -> None:
         self._call("keep_hosts", address, list(names))

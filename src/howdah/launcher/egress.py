@@ -72,8 +72,13 @@ def remove(uids: Iterable[int]) -> None:
 
 
 def uninstall(owner: str) -> None:
-    """Forget an owner whose OS users have all been removed. Raises OSError."""
-    _run(f"{_frame(owner)}delete set {TABLE} {_routers(owner)}\n")
+    """Forget an owner and all its OS users; no process of theirs is left. Raises OSError."""
+    _run(_frame(owner))
+    listed = json.loads(_nft("--json", "list", "table", *TABLE.split()))["nftables"]
+    mark = f'"@{_routers(owner)}"'
+    chains = {entry["rule"]["chain"] for entry in listed if "rule" in entry and mark in json.dumps(entry)}
+    removals = "".join(_removal(int(chain.removeprefix("tenant_"))) for chain in chains)
+    _run(f"{_frame(owner)}{removals}delete set {TABLE} {_routers(owner)}\n")
 
 
 def guarded() -> set[int]:

@@ -16,6 +16,7 @@ from howdah.domain.instances import Instance
 from howdah.launcher.commands import run
 from howdah.launcher.homes import make_home
 from howdah.launcher.layout import InstancePaths, Layout
+from howdah.launcher.limits import Limits, prefix
 from howdah.launcher.look import PID_FILE
 from howdah.launcher.processes import has_ended, pids_in_directories, pids_of_user, started_at, uid_of
 from howdah.launcher.rights import Rights
@@ -42,7 +43,15 @@ class Servers:
         self._rights = rights
         self._children: set[int] = set()
 
-    def start(self, instance: Instance, version: str, settings: Sequence[str], locale: Mapping[str, str]) -> Started:
+    def start(
+        self,
+        instance: Instance,
+        version: str,
+        settings: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        limits: Limits,
+    ) -> Started:
         """Start a server in a session of its own; it outlives us. ``version``: a directory of the binaries, such as
         18.6.0; ``settings``: ``--name=value`` each. Raises OSError; ProcessLookupError when it ended at once."""
         if not _VERSION.fullmatch(version) or not all(_SETTING.fullmatch(setting) for setting in settings):
@@ -55,17 +64,17 @@ class Servers:
         for name in _SIGNAL_FILES:
             _remove_entry(paths.data, name)
         program = [str(root / "bin" / "postgres"), "-D", str(paths.data), *settings]
-        environment = {"LD_LIBRARY_PATH": str(root / "lib"), "PATH": f"{root / 'bin'}:/usr/bin:/bin", **locale}
+        everything = {"LD_LIBRARY_PATH": str(root / "lib"), "PATH": f"{root / 'bin'}:/usr/bin:/bin", **environment}
         output = os.open(
             paths.startup_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
         try:
             child = subprocess.Popen(
-                [*self._rights.becoming(instance.uid), *program],
+                [*prefix(limits), *self._rights.becoming(instance.uid), *program],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment,
+                env=everything,
                 cwd="/",
                 start_new_session=True,
                 umask=0o077,

@@ -13,9 +13,11 @@ from typing import Any
 
 from howdah.domain.instances import Instance
 from howdah.launcher import homes, look, removal
+from howdah.launcher.confinement import Egress
 from howdah.launcher.files import replace_file
 from howdah.launcher.hosts import HostsBlock
 from howdah.launcher.layout import Layout
+from howdah.launcher.limits import Limits
 from howdah.launcher.rights import Rights
 from howdah.launcher.servers import Servers, Started
 
@@ -30,13 +32,21 @@ class Verbs:
         self._layout = layout
         self._rights = rights
         self._servers = Servers(layout, rights)
+        self._egress = Egress(layout.state, rights)
         self._hosts = HostsBlock(hosts, owner=layout.state)
         self.table: dict[str, Callable[..., Any]] = {
             verb.__name__: verb
             for verb in (
                 *(self.look, self.pid_file, self.find_servers, self.exit_status, self.read_log, self.homes),
                 *(self.prepare, self.place, self.configure, self.note, self.start, self.signal, self.kill_all),
-                *(self.delete, self.delete_leftover, self.remove_empty, self.tidy_sockets, self.keep_hosts),
+                *(
+                    self.delete,
+                    self.delete_leftover,
+                    self.remove_empty,
+                    self.tidy_sockets,
+                    self.keep_hosts,
+                    self.open_router,
+                ),
             )
         }
 
@@ -79,11 +89,18 @@ class Verbs:
         replace_file(self._layout.of(self._checked(instance)).applied, applied, mode=0o600)
 
     def start(
-        self, instance: Instance, version: str, settings: Sequence[str], environment: Mapping[str, str]
+        self,
+        instance: Instance,
+        version: str,
+        settings: Sequence[str],
+        environment: Mapping[str, str],
+        limits: Mapping[str, Any],
     ) -> Started:
         if not set(environment) <= {"LC_ALL", "TZ"}:
             raise ValueError("only a locale and a time zone are given to servers")
-        return self._servers.start(self._checked(instance), version, settings, environment)
+        self._egress.hold(self._checked(instance))
+        wanted = Limits(**limits)
+        return self._servers.start(instance, version, settings, environment=environment, limits=wanted)
 
     def signal(self, instance: Instance, pid: int, started: int, number: int) -> None:
         self._servers.signal(self._checked(instance), Started(pid, started), number)
@@ -93,6 +110,7 @@ class Verbs:
 
     def delete(self, instance: Instance) -> None:
         removal.delete_instance(self._layout, self._rights, self._checked(instance))
+        self._egress.release(instance)
 
     def delete_leftover(self, service: str, name: str) -> None:
         removal.delete_leftover(self._layout, self._rights, service, name)
@@ -103,6 +121,10 @@ class Verbs:
 
     def tidy_sockets(self) -> list[str]:
         return removal.tidy_sockets(self._layout, self._rights)
+
+    def open_router(self, ports: Sequence[int]) -> str | None:
+        """Let instances connect to the router; why they can connect to everything else too, None when they cannot."""
+        return self._egress.open_router([int(port) for port in ports])
 
     def keep_hosts(self, address: str, names: Sequence[str]) -> None:
         """Keep these names, and no others of ours, in the system's hosts file. Raises OSError."""

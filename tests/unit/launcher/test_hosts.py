@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_lines_that_are_not_ours_are_kept_even_of_a_damaged_file(lines: list[str
 
 async def test_names_that_resolve_need_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: [(2, 1, 6, "", ("127.0.0.1", 0))])
-    found = Resolution(domain="localhost", address="127.0.0.1", keep_hosts=None)
+    found = Resolution(domain="localhost", address="127.0.0.1", host=None)
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr is None
@@ -87,10 +88,22 @@ def unresolved(*_: object, **__: object) -> None:
     raise socket.gaierror(-2, "Name or service not known")
 
 
+class HostOf:
+    """A machine whose hosts file can be changed."""
+
+    def __init__(self, file: Path) -> None:
+        self._block = HostsBlock(file, owner=file)
+
+    def keep_hosts(self, address: str, names: Sequence[str]) -> None:
+        self._block.replace(address, names)
+
+    def open_router(self, ports: Sequence[int]) -> str | None:
+        raise AssertionError(f"nobody asked for {ports}")
+
+
 async def test_root_keeps_the_names_in_the_hosts_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
-    block = HostsBlock(tmp_path / "hosts", owner=tmp_path)
-    found = Resolution(domain="localhost", address="127.0.0.1", keep_hosts=block.replace)
+    found = Resolution(domain="localhost", address="127.0.0.1", host=HostOf(tmp_path / "hosts"))
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr is None
@@ -99,7 +112,7 @@ async def test_root_keeps_the_names_in_the_hosts_file(tmp_path: Path, monkeypatc
 
 async def test_others_get_an_address_for_their_connection_strings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
-    found = Resolution(domain="localhost", address="127.0.0.1", keep_hosts=None)
+    found = Resolution(domain="localhost", address="127.0.0.1", host=None)
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr == "127.0.0.1"
@@ -109,8 +122,7 @@ async def test_a_hosts_file_that_cannot_be_written_makes_root_say_the_address_un
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
-    block = HostsBlock(tmp_path / "no" / "hosts", owner=tmp_path)
-    found = Resolution(domain="localhost", address="127.0.0.1", keep_hosts=block.replace)
+    found = Resolution(domain="localhost", address="127.0.0.1", host=HostOf(tmp_path / "no" / "hosts"))
     await found.start()
     found.keep(["a.localhost"])
     assert found.hostaddr == "127.0.0.1"

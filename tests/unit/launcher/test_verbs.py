@@ -19,6 +19,7 @@ from howdah.launcher.__main__ import answer, serve
 from howdah.launcher.client import Launcher, LauncherEndedError
 from howdah.launcher.files import read_foreign, replace_file
 from howdah.launcher.layout import Layout
+from howdah.launcher.limits import Limits
 from howdah.launcher.removal import discard
 from howdah.launcher.rights import Rights
 from howdah.launcher.servers import Started
@@ -26,6 +27,7 @@ from howdah.launcher.verbs import Verbs
 from howdah.launcher.wire import receive, send
 
 ROOT = os.geteuid() == 0
+LIMITS = Limits(None, 1024, None)
 UIDS = range(270000, 270010)
 INSTANCE = Instance(InstanceId.new(), ServiceId.new(), 20001, UIDS.start if ROOT else None)
 as_root = pytest.mark.skipif(not ROOT, reason="uids are only root's to choose")
@@ -60,7 +62,7 @@ def test_a_uid_that_is_no_instances_is_refused(launcher: Launcher, uid: int | No
     for verb in (
         lambda: launcher.prepare(stranger),
         lambda: launcher.kill_all(stranger),
-        lambda: launcher.start(stranger, "18.6.0", [], {}),
+        lambda: launcher.start(stranger, "18.6.0", [], environment={}, limits=LIMITS),
         lambda: launcher.signal(stranger, Started(os.getpid(), 0), 9),
         lambda: launcher.delete(stranger),
     ):
@@ -77,9 +79,9 @@ def test_a_process_that_is_not_the_instances_is_not_signalled(launcher: Launcher
 def test_only_settings_are_given_to_a_server_and_only_our_programs_are_run(launcher: Launcher) -> None:
     for version, settings in (("../../bin", []), ("18", ["-c", "x=y"]), ("18", ["--single"]), ("/usr", [])):
         with pytest.raises(ValueError, match="settings"):
-            launcher.start(INSTANCE, version, settings, {})
+            launcher.start(INSTANCE, version, settings, environment={}, limits=LIMITS)
     with pytest.raises(ValueError, match="locale"):
-        launcher.start(INSTANCE, "18", [], {"LD_PRELOAD": "/tmp/evil.so"})
+        launcher.start(INSTANCE, "18", [], environment={"LD_PRELOAD": "/tmp/evil.so"}, limits=LIMITS)
 
 
 def test_only_the_files_of_a_configuration_are_written(launcher: Launcher) -> None:

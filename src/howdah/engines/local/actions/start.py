@@ -8,8 +8,9 @@ from howdah.domain.instances import Instance
 from howdah.domain.services import ServiceSpec
 from howdah.engines.local.actions.await_ready import await_ready
 from howdah.engines.local.binaries import LOCALE
-from howdah.engines.local.configuration import settings
+from howdah.engines.local.configuration import max_connections, settings
 from howdah.engines.local.machine import Machine
+from howdah.launcher.limits import limits_for
 from howdah.launcher.servers import Started
 
 
@@ -35,4 +36,8 @@ def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str)
     arguments = settings(spec, instance, machine.layout.of(instance), shared=machine.launcher.rights.privileged)
     arguments |= {"howdah.configuration": digest}
     line = [f"--{name}={value}" for name, value in arguments.items()]
-    return machine.launcher.start(instance, machine.binaries[spec.postgres_version].full, line, LOCALE)
+    limits = limits_for(
+        spec.size, max_connections=max_connections(spec.size), own_user=machine.launcher.rights.privileged
+    )
+    version = machine.binaries[spec.postgres_version].full
+    return machine.launcher.start(instance, version, line, environment=LOCALE, limits=limits)
