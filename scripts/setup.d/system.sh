@@ -8,6 +8,7 @@ NEEDED=(
 OPTIONAL=(
   "libnss-myhostname: the names of services (*.localhost) resolve"
   "nftables: as root, services are kept from other ports of this machine and from cloud metadata"
+  "quota: as root, services are held to the storage of their size where the file system has user quotas"
   "libossp-uuid16: the extension uuid-ossp"
   "libxslt1.1: the extension xml2"
   "curl: the README's examples"

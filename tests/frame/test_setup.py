@@ -62,6 +62,7 @@ EVERYTHING = (
     *EVERYTHING_NEEDED,
     "libnss-myhostname",
     "nftables",
+    "quota",
     "libossp-uuid16",
     "libxslt1.1",
     "curl",
