@@ -141,9 +141,10 @@ def test_two_howdahs_of_one_machine_keep_out_of_each_others_way(rules: Network) 
     assert connect(TENANT, "127.0.0.1", ROUTER_PORT + 1) == REFUSED
     assert connect(270003, "127.0.0.1", ROUTER_PORT + 1) == ""
     assert connect(270003, "127.0.0.1", ROUTER_PORT) == REFUSED
-    egress.remove([270003])
     egress.uninstall("second")
     assert egress.guarded() == {TENANT, OTHER}
+    assert "second" not in ruleset()
+    egress.uninstall("second")
 
 
 def test_said_again_the_rules_are_the_same(rules: Network) -> None:

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from howdah.domain.catalog import Size
 from howdah.launcher import quota
 from howdah.launcher.quota import Mount
 
-SIZE = Size("small", "aws", vcpus=1, memory_gib=8, storage_gib=118, arch="arm64")
 MOUNTS = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
 30 22 8:2 / /var/lib rw,relatime shared:2 - ext4 /dev/sda2 rw,usrjquota=aquota.user,jqfmt=vfsv1
