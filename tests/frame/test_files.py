@@ -54,8 +54,9 @@ def test_every_dependency_says_why_it_is_here() -> None:
     assert {name for name in names if not re.search(rf"\| [^|]*\b{re.escape(name)}\b[^|]* \|", table)} == set()
 
 
-def test_the_configuration_table_shows_the_settings_as_they_are() -> None:
-    check = [sys.executable, str(ROOT / "scripts" / "configuration_table.py"), "--check"]
+@pytest.mark.parametrize("script", ["configuration_table.py", "faults_table.py"])
+def test_a_table_that_is_written_by_a_script_shows_things_as_they_are(script: str) -> None:
+    check = [sys.executable, str(ROOT / "scripts" / script), "--check"]
     said = subprocess.run(check, capture_output=True, text=True, check=False)
     assert (said.returncode, said.stdout) == (0, "")
 
