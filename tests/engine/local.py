@@ -29,7 +29,7 @@ from howdah.domain.states import HaType, PostgresVersion
 from howdah.engines.local.engine import LocalEngine
 from howdah.engines.local.probe import ProbeTimes
 from howdah.engines.protocol import Removal
-from howdah.launcher.confinement import Egress
+from howdah.launcher.confinement import Confinement
 from howdah.launcher.layout import InstancePaths, layout
 from howdah.launcher.processes import all_pids, inspect_process
 from howdah.launcher.rights import Rights
@@ -159,7 +159,7 @@ class Rig:
             time.sleep(0.01)
         assert not left, f"processes survive SIGKILL: {left}"
         if os.geteuid() == 0:
-            Egress(self.layout.state, Rights.in_process(range(0))).forget()
+            Confinement(self.layout.state, Rights.in_process(range(0))).forget()
         for instance in self.registry.all():
             sockets = self.layout.sockets(instance.id)
             shutil.rmtree(sockets, ignore_errors=True)

@@ -68,12 +68,12 @@ def _end_servers(state: Path) -> int:
 
 def _lift_rules(state: Path) -> None:
     """Of the servers that have ended: their OS users may be somebody else's tomorrow."""
-    from howdah.launcher.confinement import Egress
+    from howdah.launcher.confinement import Confinement
     from howdah.launcher.rights import Rights
 
     if os.geteuid() != 0:
         return
-    Egress(state, Rights.in_process(range(0))).forget()
+    Confinement(state, Rights.in_process(range(0))).forget()
 
 
 def _end_router(state: Path) -> bool:

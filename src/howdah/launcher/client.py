@@ -104,8 +104,9 @@ class Launcher:
         *,
         environment: Mapping[str, str],
         limits: Limits,
+        storage_gib: int,
     ) -> Started:
-        started = self._call("start", instance, version, settings, dict(environment), asdict(limits))
+        started = self._call("start", instance, version, settings, dict(environment), asdict(limits), storage_gib)
         return started if isinstance(started, Started) else Started(**started)
 
     def signal(self, instance: Instance, process: Started, number: int) -> None:

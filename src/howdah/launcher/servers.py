@@ -14,9 +14,9 @@ from pathlib import Path
 
 from howdah.domain.instances import Instance
 from howdah.launcher.commands import run
+from howdah.launcher.confinement import Confinement
 from howdah.launcher.homes import make_home
 from howdah.launcher.layout import InstancePaths, Layout
-from howdah.launcher.limits import Limits, prefix
 from howdah.launcher.look import PID_FILE
 from howdah.launcher.processes import has_ended, pids_in_directories, pids_of_user, started_at, uid_of
 from howdah.launcher.rights import Rights
@@ -38,9 +38,10 @@ class Started:
 class Servers:
     """The servers of one layout. Its children are remembered until their exit status has been asked for."""
 
-    def __init__(self, layout: Layout, rights: Rights) -> None:
+    def __init__(self, layout: Layout, rights: Rights, confinement: Confinement) -> None:
         self._layout = layout
         self._rights = rights
+        self._confinement = confinement
         self._children: set[int] = set()
 
     def start(
@@ -50,10 +51,11 @@ class Servers:
         settings: Sequence[str],
         *,
         environment: Mapping[str, str],
-        limits: Limits,
+        confined: Sequence[str],
     ) -> Started:
         """Start a server in a session of its own; it outlives us. ``version``: a directory of the binaries, such as
-        18.6.0; ``settings``: ``--name=value`` each. Raises OSError; ProcessLookupError when it ended at once."""
+        18.6.0; ``settings``: ``--name=value`` each; ``confined``: what
+        begins the command, to confine it. Raises OSError; ProcessLookupError when it ended at once."""
         if not _VERSION.fullmatch(version) or not all(_SETTING.fullmatch(setting) for setting in settings):
             raise ValueError("a version of Postgres, and settings, are all that a server is started with")
         paths, root = self._layout.of(instance), self._layout.binaries / version
@@ -70,7 +72,7 @@ class Servers:
         )
         try:
             child = subprocess.Popen(
-                [*prefix(limits), *self._rights.becoming(instance.uid), *program],
+                [*confined, *self._rights.becoming(instance.uid), *program],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -112,6 +114,7 @@ class Servers:
     def kill_all(self, instance: Instance, *, limit: float = 5.0) -> bool:
         """Kill every process of an instance until none is left; False when some still are after ``limit`` seconds."""
         end = time.monotonic() + limit
+        self._confinement.kill(instance)
         while left := self._processes(instance):
             if time.monotonic() > end:
                 return False

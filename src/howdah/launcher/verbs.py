@@ -13,7 +13,7 @@ from typing import Any
 
 from howdah.domain.instances import Instance
 from howdah.launcher import homes, look, removal
-from howdah.launcher.confinement import Egress
+from howdah.launcher.confinement import Confinement
 from howdah.launcher.files import replace_file
 from howdah.launcher.hosts import HostsBlock
 from howdah.launcher.layout import Layout
@@ -31,22 +31,16 @@ class Verbs:
     def __init__(self, layout: Layout, rights: Rights, hosts: Path) -> None:
         self._layout = layout
         self._rights = rights
-        self._servers = Servers(layout, rights)
-        self._egress = Egress(layout.state, rights)
+        self._confinement = Confinement(layout.state, rights)
+        self._servers = Servers(layout, rights, self._confinement)
         self._hosts = HostsBlock(hosts, owner=layout.state)
         self.table: dict[str, Callable[..., Any]] = {
             verb.__name__: verb
             for verb in (
                 *(self.look, self.pid_file, self.find_servers, self.exit_status, self.read_log, self.homes),
                 *(self.prepare, self.place, self.configure, self.note, self.start, self.signal, self.kill_all),
-                *(
-                    self.delete,
-                    self.delete_leftover,
-                    self.remove_empty,
-                    self.tidy_sockets,
-                    self.keep_hosts,
-                    self.open_router,
-                ),
+                *(self.delete, self.delete_leftover, self.remove_empty, self.tidy_sockets),
+                *(self.keep_hosts, self.open_router),
             )
         }
 
@@ -95,12 +89,12 @@ class Verbs:
         settings: Sequence[str],
         environment: Mapping[str, str],
         limits: Mapping[str, Any],
+        storage_gib: int,
     ) -> Started:
         if not set(environment) <= {"LC_ALL", "TZ"}:
             raise ValueError("only a locale and a time zone are given to servers")
-        self._egress.hold(self._checked(instance))
-        wanted = Limits(**limits)
-        return self._servers.start(instance, version, settings, environment=environment, limits=wanted)
+        confined = self._confinement.hold(self._checked(instance), Limits(**limits), storage_gib)
+        return self._servers.start(instance, version, settings, environment=environment, confined=confined)
 
     def signal(self, instance: Instance, pid: int, started: int, number: int) -> None:
         self._servers.signal(self._checked(instance), Started(pid, started), number)
@@ -110,7 +104,7 @@ class Verbs:
 
     def delete(self, instance: Instance) -> None:
         removal.delete_instance(self._layout, self._rights, self._checked(instance))
-        self._egress.release(instance)
+        self._confinement.release(instance)
 
     def delete_leftover(self, service: str, name: str) -> None:
         removal.delete_leftover(self._layout, self._rights, service, name)
@@ -124,7 +118,7 @@ class Verbs:
 
     def open_router(self, ports: Sequence[int]) -> str | None:
         """Let instances connect to the router; why they can connect to everything else too, None when they cannot."""
-        return self._egress.open_router([int(port) for port in ports])
+        return self._confinement.open_router([int(port) for port in ports])
 
     def keep_hosts(self, address: str, names: Sequence[str]) -> None:
         """Keep these names, and no others of ours, in the system's hosts file. Raises OSError."""

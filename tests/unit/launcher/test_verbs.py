@@ -62,7 +62,7 @@ def test_a_uid_that_is_no_instances_is_refused(launcher: Launcher, uid: int | No
     for verb in (
         lambda: launcher.prepare(stranger),
         lambda: launcher.kill_all(stranger),
-        lambda: launcher.start(stranger, "18.6.0", [], environment={}, limits=LIMITS),
+        lambda: launcher.start(stranger, "18.6.0", [], environment={}, limits=LIMITS, storage_gib=1),
         lambda: launcher.signal(stranger, Started(os.getpid(), 0), 9),
         lambda: launcher.delete(stranger),
     ):
@@ -79,9 +79,9 @@ def test_a_process_that_is_not_the_instances_is_not_signalled(launcher: Launcher
 def test_only_settings_are_given_to_a_server_and_only_our_programs_are_run(launcher: Launcher) -> None:
     for version, settings in (("../../bin", []), ("18", ["-c", "x=y"]), ("18", ["--single"]), ("/usr", [])):
         with pytest.raises(ValueError, match="settings"):
-            launcher.start(INSTANCE, version, settings, environment={}, limits=LIMITS)
+            launcher.start(INSTANCE, version, settings, environment={}, limits=LIMITS, storage_gib=1)
     with pytest.raises(ValueError, match="locale"):
-        launcher.start(INSTANCE, "18", [], environment={"LD_PRELOAD": "/tmp/evil.so"}, limits=LIMITS)
+        launcher.start(INSTANCE, "18", [], environment={"LD_PRELOAD": "/tmp/evil.so"}, limits=LIMITS, storage_gib=1)
 
 
 def test_only_the_files_of_a_configuration_are_written(launcher: Launcher) -> None:

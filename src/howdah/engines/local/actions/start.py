@@ -40,4 +40,6 @@ def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str)
         spec.size, max_connections=max_connections(spec.size), own_user=machine.launcher.rights.privileged
     )
     version = machine.binaries[spec.postgres_version].full
-    return machine.launcher.start(instance, version, line, environment=LOCALE, limits=limits)
+    return machine.launcher.start(
+        instance, version, line, environment=LOCALE, limits=limits, storage_gib=spec.size.storage_gib
+    )
