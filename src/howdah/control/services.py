@@ -84,12 +84,11 @@ class Services:
             endpoint=None,
         )
         passwords = {Kind.PASSWORD: service.password, Kind.PASSWORD_VERIFIER: password_verifier}
-        sealed = self._vault.seal(service.id, issued.keys | passwords)
 
         def write(connection: Connection) -> None:
             services.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
-            secrets.put(connection, service.id, sealed)
+            secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))
 
         await self._store.write(write)
         await self._follow(service.id)
@@ -186,12 +185,12 @@ class Services:
         """
         wanted = generate_password() if password is None else check_password(password)
         password_verifier = await asyncio.to_thread(verifier, wanted)
-        sealed = self._vault.seal(id, {Kind.PASSWORD: wanted, Kind.PASSWORD_VERIFIER: password_verifier})
+        passwords = {Kind.PASSWORD: wanted, Kind.PASSWORD_VERIFIER: password_verifier}
 
         def write(connection: Connection) -> int:
             version = _commanded(connection, organization, id).password_version + 1
             services.set_password_version(connection, id, version)
-            secrets.put(connection, id, sealed)
+            secrets.put(connection, id, self._vault.seal(id, passwords))
             return version
 
         version = await self._store.write(write)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from howdah.domain.errors import SetupError, Unavailable
 from howdah.domain.ids import ServiceId
-from howdah.security.sealing import KEY_ID, Sealer, open_key_file
+from howdah.security.sealing import KEY_ID, KeyFile, Sealer, open_key_file
 from howdah.store import secrets, services
 from howdah.store.store import Store
 
@@ -21,22 +22,37 @@ class Kind(StrEnum):
 
 
 class Vault:
-    """Seals what goes into the store's table of secrets and opens what comes out of it."""
+    """Seals what goes into the store's table of secrets and opens what comes out of it.
 
-    def __init__(self, sealer: Sealer) -> None:
+    Another process may replace the key file at any time, but does so inside a transaction of the store
+    (``control.rotation``). Therefore what is sealed inside a transaction is sealed with the key of that moment.
+    """
+
+    def __init__(self, key_file: KeyFile, sealer: Sealer) -> None:
+        self._key_file = key_file
         self._sealer = sealer
 
     def seal(self, service: ServiceId, secrets: Mapping[Kind, str]) -> dict[str, bytes]:
+        """Inside the transaction that stores it, only. Raises Unavailable when the key file cannot be read."""
+        try:
+            if self._key_file.changed():
+                self._sealer = self._key_file.read()
+        except SetupError as error:
+            raise Unavailable(f"secrets cannot be stored: {error}; nothing was changed") from None
         return {str(kind): self._sealer.seal(secret, _place(service, kind)) for kind, secret in secrets.items()}
 
     def open(self, service: ServiceId, kind: Kind, sealed: bytes) -> str:
         """Raises SetupError when the secret was altered or is another service's."""
+        if sealed[KEY_ID] not in self._sealer.key_ids:
+            self._sealer = self._key_file.read()
         return self._sealer.open(sealed, _place(service, kind))
 
 
-def open_vault(store: Store, key_file: Path) -> Vault:
+def open_vault(store: Store, path: Path) -> Vault:
     """Raises SetupError when the key file does not open what the store holds."""
-    return Vault(open_key_file(key_file, sealed_with=secrets.key_ids(store, KEY_ID)))
+    open_key_file(path, sealed_with=secrets.key_ids(store, KEY_ID))
+    key_file = KeyFile(path)
+    return Vault(key_file, key_file.read())
 
 
 def _place(service: ServiceId, kind: Kind) -> str:

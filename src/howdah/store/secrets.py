@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
@@ -42,6 +43,15 @@ def key_ids(store: Store, where: slice) -> set[bytes]:
     """Ids of the keys that everything was sealed with; ``where`` they are in a sealed secret."""
     part = func.substr(secrets.c.sealed, where.start + 1, where.stop - where.start)
     return {row[0] for row in store.all(Prepared(select(part).distinct()))}
+
+
+def sealed_otherwise(
+    connection: Connection, where: slice, key_id: bytes, limit: int
+) -> list[tuple[ServiceId, str, bytes]]:
+    """Service, kind and content of at most ``limit`` secrets that another key than ``key_id`` has sealed."""
+    part = func.substr(secrets.c.sealed, where.start + 1, where.stop - where.start)
+    query = select(secrets.c.service, secrets.c.kind, secrets.c.sealed).where(part != key_id).limit(limit)
+    return [(ServiceId(UUID(row.service)), row.kind, row.sealed) for row in connection.execute(query)]
 
 
 def _pairs(rows: list[tuple[Any, ...]]) -> list[tuple[str, bytes]]:
