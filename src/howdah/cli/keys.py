@@ -10,7 +10,7 @@ import typer
 
 from howdah.cli.options import JsonOption, StateOption
 from howdah.cli.output import note, show_fields, show_json, show_table
-from howdah.cli.state import require_store, state_directory
+from howdah.cli.state import own_store, state_directory
 from howdah.domain.errors import BadRequest, NotFound
 from howdah.domain.organizations import ApiKey, ApiVersion, Role
 
@@ -30,7 +30,7 @@ def list_keys(organization: OrganizationOption = None, state: StateOption = None
     """The keys of an organization, oldest first, without their secrets."""
     from howdah.control.access import open_access
 
-    require_store(directory := state_directory(state))
+    own_store(directory := state_directory(state))
     with open_access(directory) as access:
         found = access.keys(_organization(access, organization))
     if as_json:
@@ -56,7 +56,7 @@ def create(
     """A new key. Its secret is shown now and never again."""
     from howdah.control.access import open_access
 
-    require_store(directory := state_directory(state))
+    own_store(directory := state_directory(state))
     with open_access(directory) as access:
         owner = _organization(access, organization)
         key, secret = asyncio.run(access.create_key(owner, name=name, role=role, api_version=api_version))
@@ -74,7 +74,7 @@ def revoke(
     """Disable a key, at once and for good."""
     from howdah.control.access import open_access
 
-    require_store(directory := state_directory(state))
+    own_store(directory := state_directory(state))
     with open_access(directory) as access:
         asyncio.run(access.revoke_key(key_id))
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from howdah.cli.options import JsonOption, StateOption
 from howdah.cli.output import show_fields, show_json, show_table
-from howdah.cli.state import require_store, state_directory
+from howdah.cli.state import own_store, state_directory
 from howdah.domain.organizations import Organization
 
 app = typer.Typer(help="Organizations.", no_args_is_help=True, rich_markup_mode=None)
@@ -20,7 +20,7 @@ def list_organizations(state: StateOption = None, as_json: JsonOption = False) -
     """All organizations, oldest first."""
     from howdah.control.access import open_access
 
-    require_store(directory := state_directory(state))
+    own_store(directory := state_directory(state))
     with open_access(directory) as access:
         found = access.organizations()
     if as_json:
@@ -39,7 +39,7 @@ def create(
     """A new organization. It has no keys yet: howdah keys create --org ID."""
     from howdah.control.access import open_access
 
-    require_store(directory := state_directory(state))
+    own_store(directory := state_directory(state))
     with open_access(directory) as access:
         made = asyncio.run(access.create_organization(name))
     (show_json if as_json else show_fields)(_fields(made))

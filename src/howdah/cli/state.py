@@ -12,7 +12,7 @@ from pathlib import Path
 from howdah.control.environment import read_environment
 from howdah.control.paths import bootstrap_file, store_file
 from howdah.domain.errors import SetupError
-from howdah.launcher.rights import is_divided
+from howdah.launcher.rights import is_divided, system_user
 
 
 def by_root() -> bool:
@@ -50,6 +50,23 @@ def serve_command(state: Path) -> str:
     return f"{program()} serve --state {shlex.quote(str(state))}"
 
 
+def act_as_owner(state: Path) -> None:
+    """As root, become the user whose files these are, for good and before any is opened: what that user puts in the
+    place of one is then opened with no more rights than its own."""
+    if os.geteuid() != 0:
+        return
+    directory, user = os.stat(state), system_user()
+    store = os.lstat(store_file(state)) if os.path.lexists(store_file(state)) else directory
+    if user is not None and user.pw_gid == directory.st_gid:
+        uid, gid = user.pw_uid, user.pw_gid
+    else:
+        uid, gid = store.st_uid, store.st_gid
+    if uid != 0:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+
+
 def read_credentials(state: Path) -> dict[str, str]:
     """API_URL, ORG_ID, KEY_ID and KEY_SECRET of the first start. Raises SetupError when they cannot be read."""
     file = bootstrap_file(state)
@@ -77,3 +94,10 @@ def require_store(state: Path) -> None:
             f"{store_file(state)} cannot be written: it belongs to another user (be the one who runs the server, sudo?)"
             " or its file system is read-only"
         )
+
+
+def own_store(state: Path) -> None:
+    """Be the store's owner, for commands that open it. Raises SetupError when there is none, or it is another's."""
+    if state.is_dir():
+        act_as_owner(state)
+    require_store(state)
