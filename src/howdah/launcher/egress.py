@@ -87,14 +87,6 @@ def guarded() -> set[int]:
     return {int(element[0]) for entry in said["nftables"] for element in entry.get("map", {}).get("elem", ())}
 
 
-def _tenants_of(owner: str) -> set[int]:
-    said = json.loads(_nft("--json", "list", "table", *TABLE.split()))
-    rules = [entry["rule"] for entry in said["nftables"] if "rule" in entry]
-    reference = json.dumps(f"@{_routers(owner)}")
-    chains = {rule["chain"] for rule in rules if reference in json.dumps(rule["expr"])}
-    return {int(chain.removeprefix("tenant_")) for chain in chains}
-
-
 def missing() -> str | None:
     """Why there can be no such rules here; None when there can. As root."""
     if shutil.which("nft", path=_PATH) is None:

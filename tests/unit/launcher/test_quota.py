@@ -54,7 +54,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 def test_a_service_may_use_the_storage_of_its_size_and_is_set_free_again(programs: Programs, tmp_path: Path) -> None:
     programs.setquota(f'echo "$@" >> {tmp_path}/asked')
     assert quota.missing(Path("/data/state")) is None
-    quota.limit(Path("/data/state"), 270001, SIZE.storage_gib)
+    quota.limit(Path("/data/state"), 270001, 118)
     quota.lift(Path("/data/state"), 270001)
     assert (tmp_path / "asked").read_text().splitlines() == [
         "-u 270001 0 123731968 0 7733248 /data",
@@ -65,13 +65,13 @@ def test_a_service_may_use_the_storage_of_its_size_and_is_set_free_again(program
 def test_what_setquota_refuses_is_said(programs: Programs) -> None:
     programs.setquota("echo 'setquota: Mountpoint (or device) /data not found or has no quota enabled.' >&2; exit 1")
     with pytest.raises(OSError, match=r"uid 270001 cannot be set: .*has no quota enabled"):
-        quota.limit(Path("/data/state"), 270001, SIZE.storage_gib)
+        quota.limit(Path("/data/state"), 270001, 118)
 
 
 def test_what_is_missing_is_named(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
     assert quota.missing(Path("/data/state")) == "setquota not found; apt-get install quota"
     with pytest.raises(OSError, match="apt-get install quota"):
-        quota.limit(Path("/data/state"), 270001, SIZE.storage_gib)
+        quota.limit(Path("/data/state"), 270001, 118)
     monkeypatch.setattr(quota, "_mount", lambda _: Mount("/", frozenset({"rw"})))
     assert quota.missing(Path("/data/state")) == (
         "the file system of /data/state (mounted at /) has no user quotas on; mount option usrquota"
