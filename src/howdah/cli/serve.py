@@ -48,10 +48,14 @@ def serve(
     from howdah.cli.logs import set_up_logs
     from howdah.engines.local.allocation import number_range
     from howdah.launcher.layout import layout
+    from howdah.launcher.protections import check_required
+    from howdah.launcher.rights import is_divided
     from howdah.launcher.split import divide, is_undivided, join
 
     settings = settings_for(state, config, api__port=api_port, router__port=postgres_port)
     uids = number_range(settings.postgres.uids, "postgres.uids")
+    if not is_divided():
+        check_required(settings.postgres.require, settings.state)
     if is_undivided():
         divide(layout(settings, privileged=True), uids, _arguments(settings), environment_of(settings))
     launcher = join(uids)

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+from howdah.domain.settings import PROTECTIONS
+
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
 _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})", re.ASCII)
 LONGEST_DOMAIN = 90
@@ -128,6 +130,13 @@ def _profile(text: str) -> str:
     return text
 
 
+def _protections(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in PROTECTIONS:
+            raise ValueError(f"names {name!r}; what can be required: {', '.join(PROTECTIONS)}")
+    return names
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "domain": _domain,
     "rename_grace_hours": _between(0, 24 * 365),
@@ -139,5 +148,6 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "postgres.uids": _range(1000, 2_000_000_000),
     "postgres.pool": _between(0, 1000),
     "postgres.profile": _profile,
+    "postgres.require": _protections,
 }
 """The rule of a key beyond its type, by its name."""

@@ -11,6 +11,9 @@ from typing import Any
 
 from howdah.domain.organizations import ApiVersion
 
+PROTECTIONS = ("users", "limits", "egress", "cgroups", "quota")
+"""What can keep services apart from each other and from the machine, see docs/configuration.md."""
+
 
 def _key(default: Any, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
@@ -37,6 +40,9 @@ class PostgresSettings:
     binaries: Path | None = _key(None, "Where Postgres' programs are unpacked; default <state>/postgres")
     templates: Path | None = _key(None, "Where initialised data directories are kept; default <state>/templates")
     profile: str = _key("shared", "Memory of instances: shared (small buffers); dedicated comes later")
+    require: tuple[str, ...] = _key(
+        (), f"Protections without which the server refuses to start, of: {', '.join(PROTECTIONS)}; see below"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         binaries = "/b"
         templates = "/t"
         profile = "shared"
+        require = ["egress", "limits"]
     """
     assert load(toml, tmp=tmp_path) == Settings(
         state=Path("/elsewhere"),
@@ -61,7 +62,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         rename_grace_hours=1.0,
         api=ApiSettings("::1", 1, ApiVersion.BETA),
         router=RouterSettings(("0.0.0.0", "::"), 2),
-        postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared"),
+        postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
     )
 
 
@@ -81,6 +82,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_POSTGRES_BINARIES": "/b",
         "HOWDAH_POSTGRES_TEMPLATES": "/t",
         "HOWDAH_POSTGRES_PROFILE": "shared",
+        "HOWDAH_POSTGRES_REQUIRE": "egress,limits",
     }
     assert set(said) == {key.variable for key in keys()}
     assert load(**said) == Settings(
@@ -89,7 +91,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         rename_grace_hours=0.5,
         api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA),
         router=RouterSettings(("127.0.0.1", "::1"), 2),
-        postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared"),
+        postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
     )
 
 
