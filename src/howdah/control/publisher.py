@@ -122,7 +122,7 @@ class Publisher:
             with aside.open("wb") as file:
                 file.write(encode_routes(table))
                 file.flush()
-                os.fchmod(file.fileno(), 0o644)
+                os.fchmod(file.fileno(), 0o600)
                 os.fsync(file.fileno())
             aside.replace(self._file)
         except OSError as error:

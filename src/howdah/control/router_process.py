@@ -61,7 +61,7 @@ class RouterProcess:
 
     async def start(self) -> None:
         """Adopts or starts it. Raises SetupError when it does not listen in time."""
-        self._directory.mkdir(mode=0o755, exist_ok=True)
+        self._directory.mkdir(mode=0o700, exist_ok=True)
         self._log_file.parent.mkdir(mode=0o700, exist_ok=True)
         self.port = self._remembered_port()
         self._take(await self._adopt() or await self._launch())

@@ -22,7 +22,7 @@ CACHE = Path("/var/cache")
 KEPT = ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "LANG", "TZ", "TERM", "COLUMNS", "NO_COLOR", "NOTIFY_SOCKET")
 KEPT_FOR_DOWNLOADS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "http_proxy", "https_proxy", "no_proxy")
 KEPT_PREFIXES = ("PIP_",)
-_OWN = {"postgres": 0o755, "templates": 0o755, "pool": 0o711, "router": 0o755, "log": 0o700}
+_OWN = {"postgres": 0o755, "templates": 0o755, "pool": 0o711, "router": 0o700, "log": 0o700}
 """What in the state directory the system user owns, beside the files that it makes there itself."""
 
 
