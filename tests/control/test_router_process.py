@@ -58,6 +58,39 @@ async def test_a_router_is_started_detached_and_adopted_by_the_next_control_plan
     assert listens(port)
 
 
+async def test_a_router_of_another_version_is_renewed_and_keeps_its_process(state: Path) -> None:
+    first = router(state, free_port())
+    await first.start()
+    status = json.loads((state / "router" / "status.json").read_bytes())
+    (state / "router" / "status.json").write_text(json.dumps(status | {"version": "0.0.1"}))
+    second = router(state, first.port)
+    await second.start()
+    now = json.loads((state / "router" / "status.json").read_bytes())
+    assert (now["pid"], now["port"], now["version"]) == (status["pid"], first.port, status["version"])
+    assert now["started_at"] != status["started_at"]
+    assert listens(first.port)
+
+
+async def test_a_running_router_obeys_another_port(state: Path) -> None:
+    first = router(state, free_port())
+    await first.start()
+    pid = pid_of(state)
+    second = router(state, free_port())
+    await second.start()
+    assert (pid_of(state), listens(second.port), listens(first.port)) == (pid, True, False)
+
+
+async def test_a_router_that_cannot_be_renewed_is_kept(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = router(state, free_port())
+    await first.start()
+    monkeypatch.setattr("howdah.control.router_process.__version__", "9.9.9")
+    monkeypatch.setattr("howdah.control.router_process.sys.executable", "/nowhere/python")
+    monkeypatch.setattr("howdah.control.router_process.START_SECONDS", 2.0)
+    second = router(state, first.port)
+    await second.start()
+    assert (second.problem, listens(first.port)) == (None, True)
+
+
 async def test_a_router_that_dies_is_started_again_on_the_same_port(state: Path) -> None:
     for adopted in (False, True):
         process = router(state, 0)

@@ -91,16 +91,6 @@ def test_sigterm_ends_it_with_success_and_closes_connections(router: RouterProce
             connection.execute("SELECT 1")
 
 
-def test_sighup_changes_nothing(router: RouterProcess, postgres_18: Postgres):
-    router.routes(route_to(postgres_18))
-    router.start()
-    assert router.process is not None
-    with psycopg.connect(router.dsn(postgres_18.names[0])) as connection:
-        router.process.send_signal(signal.SIGHUP)
-        assert connection.execute("SELECT 1").fetchone() == (1,)
-    assert router.process.poll() is None
-
-
 def test_after_a_kill_it_starts_again_on_the_same_port(router: RouterProcess, postgres_18: Postgres):
     router.routes(route_to(postgres_18))
     router.start()

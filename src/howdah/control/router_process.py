@@ -6,8 +6,10 @@ It is detached and survives the control plane, so that no client loses its conne
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +19,11 @@ from typing import Any, cast
 
 import structlog
 
+from howdah import __version__
 from howdah.control.paths import log_directory, router_directory, router_port_file, routes_file
 from howdah.domain.errors import SetupError
 from howdah.domain.settings import RouterSettings
+from howdah.router.handover import leave_command
 
 START_SECONDS = 15.0
 POLL_SECONDS = 0.01
@@ -40,6 +44,8 @@ class RouterStatus:
 
     pid: int
     port: int
+    version: object
+    started_at: object
 
 
 class RouterProcess:
@@ -47,7 +53,6 @@ class RouterProcess:
 
     def __init__(self, state: Path, settings: RouterSettings, opened: Callable[[int], None]) -> None:
         """``opened``: told the port whenever a router listens."""
-        self.port = settings.port
         self.problem: str | None = "it has not started yet"
         self._settings = settings
         self._opened = opened
@@ -58,12 +63,12 @@ class RouterProcess:
         self._log_file = log_directory(state) / "router.log"
         self._pid = 0
         self._child: subprocess.Popen[bytes] | None = None
+        self.port = self._remembered_port()
 
     async def start(self) -> None:
         """Adopts or starts it. Raises SetupError when it does not listen in time."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
         self._log_file.parent.mkdir(mode=0o700, exist_ok=True)
-        self.port = self._remembered_port()
         self._take(await self._adopt() or await self._launch())
 
     async def watch(self) -> None:
@@ -77,7 +82,7 @@ class RouterProcess:
             self.problem = "it ended and is being started again"
             log.warning("router ended", pid=self._pid)
             try:
-                self._take(await self._launch())
+                self._take(await self._adopt() or await self._launch())
             except SetupError as error:
                 self.problem = str(error)
                 log.error("router does not start", reason=str(error), again_after=back_off)
@@ -115,7 +120,7 @@ class RouterProcess:
         pid, port = status.get("pid"), status.get("port")
         if not isinstance(pid, int) or not isinstance(port, int) or not self._is_router(pid):
             return None
-        return RouterStatus(pid, port)
+        return RouterStatus(pid, port, status.get("version"), status.get("started_at"))
 
     def _is_router(self, pid: int) -> bool:
         arguments = _arguments(pid)
@@ -125,18 +130,42 @@ class RouterProcess:
         return any(self._is_router(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
 
     async def _adopt(self) -> RouterStatus | None:
-        """A router that runs already, though it may only be starting."""
+        """A router that runs already, though it may only be starting; of this version and with these settings."""
         if not self._is_anywhere():
             return None
         running = await self._listening(lambda: not self._is_anywhere())
+        if running is not None and self._is_outdated(running):
+            running = await self._renew(running)
         if running is not None:
             log.info("router adopted", pid=running.pid, port=running.port)
         return running
 
-    async def _listening(self, ended: Callable[[], bool]) -> RouterStatus | None:
+    def _is_outdated(self, running: RouterStatus) -> bool:
+        arguments = _arguments(running.pid)
+        addresses = tuple(value for option, value in itertools.pairwise(arguments) if option == "--address")
+        asked = (__version__, self._settings.addresses, self.port or running.port)
+        return asked != (running.version, addresses, running.port)
+
+    async def _renew(self, running: RouterStatus) -> RouterStatus | None:
+        """It goes on in a new program, with all connections. One that cannot stays as it is."""
+        try:
+            leave_command(self._status_file, self.command())
+            os.kill(running.pid, signal.SIGHUP)
+        except OSError as error:
+            log.warning("the router stays what it was", version=running.version, reason=str(error))
+            return running
+        renewed = await self._listening(lambda: not self._is_router(running.pid), other_than=running)
+        if renewed is None and self._is_router(running.pid):
+            log.warning("the router stays what it was", version=running.version, reason=f"see {self._log_file}")
+            return running
+        return renewed
+
+    async def _listening(
+        self, ended: Callable[[], bool], other_than: RouterStatus | None = None
+    ) -> RouterStatus | None:
         """Its status once it listens; None when it ended or took too long."""
         deadline = asyncio.get_running_loop().time() + START_SECONDS
-        while (running := self._running()) is None:
+        while (running := self._running()) is None or running == other_than:
             if ended() or asyncio.get_running_loop().time() > deadline:
                 return None
             await asyncio.sleep(POLL_SECONDS)
@@ -160,7 +189,7 @@ class RouterProcess:
         self._status_file.unlink(missing_ok=True)
         with self._log_file.open("ab") as output:
             return subprocess.Popen(
-                self._command(),
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -169,7 +198,8 @@ class RouterProcess:
                 env={name: os.environ[name] for name in INHERITED if name in os.environ},
             )
 
-    def _command(self) -> list[str]:
+    def command(self) -> list[str]:
+        """What runs the router."""
         addresses = [part for address in self._settings.addresses for part in ("--address", address)]
         return [
             *(sys.executable, "-m", "howdah.router", "--routes", str(self._routes), *addresses),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -16,10 +17,12 @@ from types import FrameType
 
 from howdah import __version__
 from howdah.domain.errors import SetupError
+from howdah.readiness import say_ready
+from howdah.router.handover import Asked, Inherited, execute, hold, inherited, next_command
 from howdah.router.listen import listen
 from howdah.router.live import LiveConnections
 from howdah.router.log import Log
-from howdah.router.loop import Router
+from howdah.router.loop import Router, Told
 from howdah.router.session import Context, Limits
 from howdah.router.table import RouteTable
 
@@ -30,29 +33,57 @@ MOST_FILES = 1 << 16
 
 
 def main() -> int:
+    before = inherited()
     arguments = _arguments()
     log = Log()
-    wake = _wake_on_stop()
+    wake = _wake_on_signals()
     connections = _connection_limit(arguments.max_connections)
+    asked = Asked(tuple(arguments.address), arguments.port)
     try:
-        listeners = listen(arguments.address, arguments.port, arguments.port_search, log)
+        lock = _lock(arguments.status_file) if before is None else before.lock
+        listeners = _listeners(before, asked, arguments.port_search, log)
+        port: int = listeners[0].getsockname()[1]
+        table = RouteTable(arguments.routes, log)
+        table.refresh()
+        _write_status(arguments.status_file, port)
     except SetupError as error:
         log.error("cannot_start", error=error.sentence)
         return 1
-    port: int = listeners[0].getsockname()[1]
-    table = RouteTable(arguments.routes, log)
-    table.refresh()
-    try:
-        _write_status(arguments.status_file, port)
     except OSError as error:
         log.error("cannot_start", error=f"the status file cannot be written: {error}")
         return 1
     log.info("listening", port=port, addresses=[sock.getsockname()[0] for sock in listeners], connections=connections)
     limits = Limits(arguments.handshake_seconds, arguments.hold_seconds, connections)
+    live = LiveConnections()
+    router = Router(listeners, Context(table, live, limits, log))
+    if before is not None:
+        router.revive(before.pairs)
+        log.info("renewed", connections=len(live))
     gc.freeze()
-    Router(listeners, Context(table, LiveConnections(), limits, log)).run(wake)
+    say_ready()
+    while router.run(wake) is Told.RENEW:
+        try:
+            execute(next_command(arguments.status_file), asked, listeners, lock, live)
+        except OSError as error:
+            log.error("cannot_be_renewed", error=str(error))
     log.info("stopped")
     return 0
+
+
+def _lock(status_file: Path) -> int:
+    handle = hold(status_file.with_name(f"{status_file.name}.lock"))
+    if handle is None:
+        raise SetupError(f"another router writes {status_file}")
+    return handle
+
+
+def _listeners(before: Inherited | None, asked: Asked, search: int, log: Log) -> list[socket.socket]:
+    if before is not None:
+        if before.listen_as(asked):
+            return before.listeners
+        for listener in before.listeners:
+            listener.close()
+    return listen(asked.addresses, asked.port, search, log)
 
 
 def _arguments() -> argparse.Namespace:
@@ -70,17 +101,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _wake_on_stop() -> socket.socket:
-    """A socket that becomes readable on SIGTERM and SIGINT. SIGHUP does nothing: the router outlives terminals."""
+def _wake_on_signals() -> socket.socket:
+    """A socket that gets the number of each signal: SIGTERM, SIGINT, SIGHUP."""
     wake, waker = socket.socketpair()
     waker.setblocking(False)
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        waker.send(b"\0")
+    def tell(number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(BlockingIOError):
+            waker.send(bytes([number]))
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, tell)
     return wake
 
 

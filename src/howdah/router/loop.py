@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from select import EPOLLIN
+from typing import Any
 
+from howdah.router.handover import revive
 from howdah.router.live import client_address
 from howdah.router.poller import Poller
 from howdah.router.session import Context, Routed, Session, refuse_overload, session
@@ -26,8 +30,17 @@ ACCEPTS = 16
 """New clients taken per round, so that the connected ones are served in between."""
 PAUSE_SECONDS = 0.1
 """How long nobody is accepted when file descriptors have run out."""
+RENEW_SECONDS = 1.0
+"""For clients that are not connected to their service yet, before the router goes on in a new program."""
 REFUSALS = 64
 """Clients beyond the limit that are told so; more are closed without a word."""
+
+
+class Told(Enum):
+    """Why the loop has ended."""
+
+    STOP = "stop"
+    RENEW = "renew"
 
 
 @dataclass(eq=False, slots=True)
@@ -50,33 +63,64 @@ class Router:
         self._next_round = 0.0
         self._accept_again = 0.0
         self._generation = 0
-        self._running = True
+        self._told: Told | None = None
+        self._renew_by = 0.0
 
-    def run(self, wake: socket.socket) -> None:
-        """Until ``wake`` becomes readable."""
-        self._poller.watch(wake.fileno(), EPOLLIN, self._stop)
+    def revive(self, pairs: Sequence[dict[str, Any]]) -> None:
+        """Takes over the connections that the program before has left."""
+        revive(pairs, self._poller, self._context.live)
+
+    def run(self, wake: socket.socket) -> Told:
+        """Until ``wake`` has the number of a signal: SIGHUP to be renewed, another to stop. Renewed: the listeners and
+        the connections are open still, and this can be called again."""
+        self._told, self._renew_by = None, 0.0
+        self._poller.watch(wake.fileno(), EPOLLIN, partial(self._signalled, wake))
         self._listen()
-        while self._running:
+        while not self._is_done():
             now = time.monotonic()
             if now >= self._next_round:
                 self._next_round = now + self._round(now)
             self._poller.wait(max(0.0, self._next_round - now))
-        self._close()
+        self._end_sessions()
+        if not self._renew_by:
+            self._close()
+            return Told.STOP
+        return Told.RENEW
 
-    def _stop(self, _events: int) -> None:
-        self._running = False
+    def _is_done(self) -> bool:
+        if self._told is Told.RENEW:
+            return not self._sessions or time.monotonic() >= self._renew_by
+        return self._told is Told.STOP
+
+    def _signalled(self, wake: socket.socket, _events: int) -> None:
+        if signal.SIGHUP not in wake.recv(16):
+            self._told, self._renew_by = Told.STOP, 0.0
+        elif self._told is None:
+            self._told = Told.RENEW
+            self._renew_by = time.monotonic() + RENEW_SECONDS
+            self._accept_again = 0.0
+            self._unlisten()  # new clients wait in the listeners' queues meanwhile
 
     def _listen(self) -> None:
         for listener in self._listeners:
             self._poller.watch(listener.fileno(), EPOLLIN, partial(self._accept, listener))
 
-    def _close(self) -> None:
+    def _unlisten(self) -> None:
         for listener in self._listeners:
             self._poller.forget(listener.fileno())
-            listener.close()
+
+    def _end_sessions(self) -> None:
         for running in tuple(self._sessions):
+            if running.watched >= 0:
+                self._poller.forget(running.watched)
             running.steps.close()
             running.client.close()
+        self._sessions.clear()
+
+    def _close(self) -> None:
+        self._unlisten()
+        for listener in self._listeners:
+            listener.close()
         for pair in self._context.live:
             pair.close()
         self._poller.close()
@@ -119,8 +163,7 @@ class Router:
 
     def _pause(self, error: OSError) -> None:
         self._context.log.error("cannot_accept", error=str(error), pause=PAUSE_SECONDS)
-        for listener in self._listeners:
-            self._poller.forget(listener.fileno())
+        self._unlisten()
         self._accept_again = time.monotonic() + PAUSE_SECONDS
         self._round_within(PAUSE_SECONDS)
 

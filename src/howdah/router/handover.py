@@ -1,0 +1,154 @@
+"""The router goes on in a new program, in the same process: an upgrade of Howdah drops no connection.
+
+Sockets live on when a process executes another program. Which of them is what, and the bytes that have been read but
+not written yet, are left in a file in memory; the new program finds it by an environment variable.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from howdah.domain.routes import Route, RouteState
+from howdah.router.live import LiveConnections
+from howdah.router.poller import Poller
+from howdah.router.splice import Pair, Side
+
+VARIABLE = "_HOWDAH_ROUTER_HANDOVER"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Where the router was told to listen."""
+
+    addresses: tuple[str, ...]
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What the program before this one has left. ``lock``: see ``hold``."""
+
+    asked: Asked
+    listeners: list[socket.socket]
+    lock: int
+    pairs: list[dict[str, Any]]
+
+    def listen_as(self, asked: Asked) -> bool:
+        """Whether its listeners are the ones that are wanted now."""
+        ports = {self.asked.port, *(listener.getsockname()[1] for listener in self.listeners)}
+        return asked.addresses == self.asked.addresses and asked.port in ports
+
+
+def hold(file: Path) -> int | None:
+    """A lock that one router has for its whole life; None when another has it. Raises OSError."""
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def execute(
+    command: Sequence[str], asked: Asked, listeners: Sequence[socket.socket], lock: int, live: LiveConnections
+) -> NoReturn:
+    """Becomes ``command``, with everything. Raises OSError when it cannot be executed: nothing has changed then."""
+    heard = [listener.fileno() for listener in listeners]
+    left = {"asked": asdict(asked), "listeners": heard, "lock": lock, "pairs": [_described(pair) for pair in live]}
+    memory = os.memfd_create("handover")
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its default would end the new program while that begins
+    try:
+        with os.fdopen(os.dup(memory), "w") as file:
+            json.dump(left, file)
+        sockets = [side.fd for pair in live for side in (pair.client, pair.server)]
+        for handle in (memory, lock, *heard, *sockets):
+            os.set_inheritable(handle, True)
+        os.execve(command[0], list(command), {**os.environ, VARIABLE: str(memory)})
+    finally:
+        signal.signal(signal.SIGHUP, hang_up)
+        os.close(memory)
+
+
+def inherited() -> Inherited | None:
+    """What the program before left to this one; None when this is the first."""
+    if (named := os.environ.pop(VARIABLE, None)) is None:
+        return None
+    with os.fdopen(int(named)) as file:
+        file.seek(0)
+        left = json.load(file)
+    asked = Asked(tuple(left["asked"]["addresses"]), left["asked"]["port"])
+    return Inherited(asked, [_socket(handle) for handle in left["listeners"]], left["lock"], left["pairs"])
+
+
+def revive(pairs: Sequence[dict[str, Any]], poller: Poller, live: LiveConnections) -> None:
+    """Goes on copying where the program before has stopped."""
+    for described in pairs:
+        route = described["route"]
+        pair = Pair(
+            _socket(described["client"]["fd"]),
+            _socket(described["server"]["fd"]),
+            address=described["address"],
+            route=Route(**route | {"names": tuple(route["names"]), "state": RouteState(route["state"])}),
+            poller=poller,
+            ended=live.remove,
+        )
+        for side, was in ((pair.client, described["client"]), (pair.server, described["server"])):
+            side.open, side.finishing = was["open"], was["finishing"]
+            side.unsent = memoryview(base64.b64decode(was["unsent"])) if was["unsent"] else None
+        live.add(pair)
+        pair.start()
+
+
+def leave_command(status_file: Path, command: Sequence[str]) -> None:
+    """What the router of ``status_file`` executes at its next SIGHUP. Raises OSError."""
+    _next_file(status_file).write_text(json.dumps(list(command)))
+
+
+def next_command(status_file: Path) -> list[str]:
+    """What was left for it, once; else this program again, as it is on the disk now. Raises OSError."""
+    file = _next_file(status_file)
+    try:
+        command = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return [sys.executable, *sys.orig_argv[1:]]
+    except ValueError as error:
+        raise OSError(f"{file} is not JSON: {error}") from None
+    finally:
+        file.unlink(missing_ok=True)
+    return command
+
+
+def _next_file(status_file: Path) -> Path:
+    return status_file.with_name(f"{status_file.name}.next")
+
+
+def _described(pair: Pair) -> dict[str, Any]:
+    return {
+        "address": pair.address,
+        "route": asdict(pair.route),
+        "client": _side(pair.client),
+        "server": _side(pair.server),
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    unsent = "" if side.unsent is None else base64.b64encode(side.unsent).decode()
+    return {"fd": side.fd, "open": side.open, "finishing": side.finishing, "unsent": unsent}
+
+
+def _socket(handle: int) -> socket.socket:
+    sock = socket.socket(fileno=handle)
+    sock.setblocking(False)
+    sock.set_inheritable(False)
+    return sock
