@@ -184,9 +184,10 @@ def test_after_a_firewall_was_reloaded_the_next_start_brings_the_rules_back(rule
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     with pytest.raises(OSError, match="No such file or directory"):
         egress.guarded()
-    egress.allow(OWNER, {TENANT: OWN_PORT})
-    rules.listen("127.0.0.1", API_PORT)
-    assert connect(TENANT, "127.0.0.1", API_PORT) == REFUSED
+    egress.allow(OWNER, {TENANT: OWN_PORT}, [ROUTER_PORT])
+    for port in (API_PORT, ROUTER_PORT):
+        rules.listen("127.0.0.1", port)
+    assert (connect(TENANT, "127.0.0.1", API_PORT), connect(TENANT, "127.0.0.1", ROUTER_PORT)) == (REFUSED, "")
 
 
 def test_whether_there_can_be_rules_is_found_out_without_making_any(

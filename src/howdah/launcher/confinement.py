@@ -6,6 +6,7 @@ Where there is a means it is used, and then failing to use it is an error: a ser
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from howdah.domain.instances import Instance
 from howdah.launcher import cgroups, egress, quota
 from howdah.launcher.limits import Limits, prefix
 from howdah.launcher.rights import Rights
+
+_log = logging.getLogger(__name__)
 
 
 class Confinement:
@@ -27,7 +30,8 @@ class Confinement:
         self._owner = "o" + hashlib.sha256(os.path.realpath(state).encode(errors="surrogateescape")).hexdigest()[:12]
         self._no_egress = egress.missing() if rights.privileged else "started as an ordinary user"
         self._has_quotas = rights.privileged and quota.missing(state) is None
-        self._group = cgroups.prepare() if rights.privileged and cgroups.missing() is None else None
+        self._group = _own_group() if rights.privileged else None
+        self._router_ports: Sequence[int] = ()
         self._turn = threading.Lock()
 
     def open_router(self, ports: Sequence[int]) -> str | None:
@@ -35,6 +39,7 @@ class Confinement:
         if self._no_egress is None:
             with self._turn:
                 egress.install(self._owner, ports)
+                self._router_ports = ports
         return self._no_egress
 
     def hold(self, instance: Instance, limits: Limits, storage_gib: int) -> list[str]:
@@ -44,7 +49,7 @@ class Confinement:
             return command
         if self._no_egress is None:
             with self._turn:
-                egress.allow(self._owner, {instance.uid: instance.port})
+                egress.allow(self._owner, {instance.uid: instance.port}, self._router_ports)
         if self._has_quotas:
             quota.limit(self._state, instance.uid, storage_gib)
         if self._group is not None:
@@ -73,3 +78,12 @@ class Confinement:
         if self._no_egress is None:
             with self._turn:
                 egress.uninstall(self._owner)
+
+
+def _own_group() -> Path | None:
+    """Where servers get control groups; None where they cannot, also when the system says so only when asked."""
+    try:
+        return cgroups.prepare() if cgroups.missing() is None else None
+    except OSError as error:
+        _log.warning("servers get no control groups: %s", error)
+        return None

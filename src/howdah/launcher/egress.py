@@ -58,12 +58,14 @@ def install(owner: str, router_ports: Sequence[int]) -> None:
     _run(_frame(owner) + f"flush set {TABLE} {_routers(owner)}\n" + _elements(_routers(owner), router_ports))
 
 
-def allow(owner: str, ports: Mapping[int, int]) -> None:
+def allow(owner: str, ports: Mapping[int, int], router_ports: Sequence[int] = ()) -> None:
     """Hold OS users to these rules before their servers start; ``ports``: by uid the port that is its own.
 
-    Says it all again where it was said before. Raises OSError; then nothing has changed.
+    Says it all again where it was said before, ``router_ports`` too: others may have flushed all rules since. Raises
+    OSError; then nothing has changed.
     """
-    _run(_frame(owner) + "".join(_tenant(owner, uid, port) for uid, port in ports.items()))
+    routers = _elements(_routers(owner), router_ports)
+    _run(_frame(owner) + routers + "".join(_tenant(owner, uid, port) for uid, port in ports.items()))
 
 
 def remove(uids: Iterable[int]) -> None:

@@ -1,0 +1,143 @@
+"""Servers as ``howdah serve`` starts them: with their limits, and within the egress rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fixtures.command import howdah
+from fixtures.server import Server, alive, eventually
+from security.network import METADATA, THERE, Network
+
+from howdah.launcher import egress
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a network of its own"),
+    pytest.mark.skipif(
+        shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin") is None, reason="nft is not installed"
+    ),
+]
+
+
+@pytest.fixture
+def network() -> Generator[Network]:
+    with Network().plugged_in() as network:
+        for address in (THERE[0], METADATA[0]):
+            network.listen_there(address, 80)
+        yield network
+
+
+@pytest.fixture
+def server(network: Network) -> Generator[Server]:
+    """In that network; its nftables are empty at first."""
+    top = Path(tempfile.mkdtemp(prefix="hwd-"))
+    top.chmod(0o755)
+    one = Server(top / "state").start()
+    yield one
+    one.stop_everything()
+    shutil.rmtree(top)
+
+
+class Service:
+    def __init__(self, server: Server) -> None:
+        shown = server.running()
+        self.id: str = shown["id"]
+        self._string: str = shown["connectionString"]
+        self._server = server
+
+    @property
+    def postmaster(self) -> int:
+        return self._server.postmaster(self.id)
+
+    @property
+    def uid(self) -> int:
+        return Path(f"/proc/{self.postmaster}").stat().st_uid
+
+    @property
+    def port(self) -> int:
+        words = Path(f"/proc/{self.postmaster}/cmdline").read_text().split("\0")
+        return next(int(word.removeprefix("--port=")) for word in words if word.startswith("--port="))
+
+    def ask(self, *statements: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self._string, autocommit=True, connect_timeout=20) as session:
+            cursor = [session.execute(statement.encode()) for statement in statements][-1]
+            return cursor.fetchall() if cursor.description else []
+
+    def reaches(self, address: str, port: int) -> bool:
+        """Whether a program of its superuser can connect there."""
+        program = f"timeout 20 bash -c 'exec 3<>/dev/tcp/{address}/{port}' 2>/dev/null && echo yes || echo no"
+        quoted = program.replace("'", "''")
+        said = self.ask("CREATE TEMP TABLE said (line text)", f"COPY said FROM PROGRAM '{quoted}'", "TABLE said")
+        return said == [("yes",)]
+
+
+def router_port(server: Server) -> int:
+    return int(json.loads((server.state / "router" / "status.json").read_text())["port"])
+
+
+def api_port(server: Server) -> int:
+    return int(server.credentials["API_URL"].rpartition(":")[2])
+
+
+def test_a_superusers_programs_reach_itself_the_router_and_other_machines_only(server: Server) -> None:
+    service, other = Service(server), Service(server)
+    assert service.reaches("127.0.0.1", service.port)
+    assert service.reaches("127.0.0.1", router_port(server))
+    assert service.reaches(THERE[0], 80)
+    assert not service.reaches("127.0.0.1", other.port)
+    assert not service.reaches("127.0.0.1", api_port(server))
+    assert not service.reaches(METADATA[0], 80)
+    server.kill()
+    server.start()
+    assert not service.reaches("127.0.0.1", api_port(server))
+    assert service.reaches("127.0.0.1", router_port(server))
+
+
+def test_a_server_has_its_limits(server: Server) -> None:
+    service = Service(server)
+    lines = Path(f"/proc/{service.postmaster}/limits").read_text().splitlines()
+    limits = {line[:26].strip(): line[26:].split()[:2] for line in lines}
+    (connections,) = service.ask("SHOW max_connections")[0]
+    assert limits["Max processes"] == [str(512 + 3 * int(connections))] * 2
+    assert limits["Max open files"] == ["4096"] * 2
+    assert limits["Max core file size"] == ["0"] * 2
+    assert limits["Max data size"] != ["unlimited"] * 2
+    assert Path(f"/proc/{service.postmaster}/oom_score_adj").read_text() == "500\n"
+
+
+def test_rules_come_with_a_service_and_go_with_it(server: Server) -> None:
+    service, other = Service(server), Service(server)
+    assert {service.uid, other.uid} <= egress.guarded()
+    uid = service.uid
+    server.call("DELETE", f"/{service.id}")
+    server.wait_until_gone(service.id)
+    assert uid not in egress.guarded()
+    assert other.uid in egress.guarded()
+    server.stop_everything()
+    assert egress.guarded() == set()
+    ruleset = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    assert "routers_" not in ruleset
+
+
+def test_doctor_tells_of_servers_whose_rules_are_gone_and_a_restart_brings_them_back(server: Server) -> None:
+    service = Service(server)
+    said = howdah("doctor", state=server.state).stdout
+    assert "ok    egress rules" in said
+    assert "ok    launcher: API and router run as howdah" in said
+    subprocess.run(["nft", "flush", "ruleset"], check=True)
+    said = howdah("doctor", state=server.state).stdout
+    assert f"warn  egress rules: 1 servers run without them: {service.id}" in said
+    before = service.postmaster
+    server.call("PATCH", f"/{service.id}/state", {"command": "restart"})
+    eventually("the old server has ended", lambda: not alive(before))
+    server.wait_until(service.id, "running")
+    assert "ok    egress rules" in howdah("doctor", state=server.state).stdout
+    assert service.reaches("127.0.0.1", router_port(server))
