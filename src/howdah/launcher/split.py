@@ -47,7 +47,7 @@ def divide(layout: Layout, uids: range, arguments: Sequence[str], environment: M
         ours.set_inheritable(True)
         kept = {SOCKET: str(ours.fileno()), "HOME": str(layout.state), "XDG_CACHE_HOME": str(CACHE)}
         kept |= _kept() | dict(environment)
-        command = [*becoming(user.pw_uid, user.pw_gid), sys.executable, *_program(), *arguments]
+        command = [*becoming(user.pw_uid, user.pw_gid), _python(), *_program(), *arguments]
         sys.stdout.flush()
         sys.stderr.flush()
         os.execve(command[0], command, kept)
@@ -122,12 +122,21 @@ def _user() -> pwd.struct_passwd:
 
 def _program() -> list[str]:
     """How this program was started, so that it goes on under the same name."""
-    return ["-m", "howdah"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
+    return ["-m", "howdah"] if sys.argv[0].endswith("__main__.py") else [_without_links(sys.argv[0])]
+
+
+def _python() -> str:
+    """This environment's, by a path that others can follow: a link to the environment may lie where they cannot."""
+    return _without_links(sys.executable)
+
+
+def _without_links(program: str) -> str:
+    return str(Path(program).parent.resolve() / Path(program).name)
 
 
 def _check_program() -> None:
     """Raises SetupError when the system user could not run this program."""
-    for path in (Path(sys.executable), Path(sys.executable).resolve(), Path(__file__).resolve()):
+    for path in (Path(_python()), Path(sys.executable).resolve(), Path(__file__).resolve()):
         closed = closed_ancestor(path.parent)
         if closed is None and not os.stat(path).st_mode & stat.S_IROTH:
             closed = path
@@ -144,7 +153,7 @@ def _spawn(layout: Layout, rights: Rights, control: socket.socket) -> None:
     options = [part for name, value in (paths | numbers).items() for part in (f"--{name}", str(value))]
     subprocess.Popen(
         [
-            *(sys.executable, "-I", "-m", "howdah.launcher", *options),
+            *(_python(), "-I", "-m", "howdah.launcher", *options),
             *("--uids", str(rights.uids.start), str(rights.uids.stop - 1)),
         ],
         stdin=subprocess.DEVNULL,
