@@ -47,9 +47,9 @@ def boundaries_of(kill: Kill, monkeypatch: pytest.MonkeyPatch):
         for owner, name in ((Store, "write"), (Publisher, "publish")):
             whole = getattr(owner, name)
 
-            async def around(self: Any, *arguments: Any, whole: Any = whole) -> Any:
+            async def around(self: Any, *arguments: Any, whole: Any = whole, **named: Any) -> Any:
                 await kill.boundary()
-                result = await whole(self, *arguments)
+                result = await whole(self, *arguments, **named)
                 await kill.boundary()
                 return result
 

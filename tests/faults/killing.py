@@ -20,6 +20,9 @@ from howdah.domain.routes import decode_routes
 from howdah.launcher.processes import all_pids, inspect_process, pids_of_user
 
 INSTRUMENTED = str(Path(__file__).with_name("instrumented.py"))
+MOST = 4
+"""Services at a time, so that a kill costs the same after many."""
+
 RUN = Path("/run/howdah") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))
 
 
@@ -92,6 +95,13 @@ class Life:
             self.server.create()
             self.settle()
         return next(iter(self.services))
+
+    def trim(self) -> None:
+        """Leaves few of the services that creates have made."""
+        if len(self.services) > MOST:
+            for service in list(self.services)[1:]:
+                self.server.call("DELETE", f"/{service}")
+            self.settle()
 
     def settle(self) -> None:
         """Waits until each service runs and nothing else is there; then everything must agree."""

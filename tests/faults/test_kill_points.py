@@ -50,6 +50,7 @@ def boundaries(life: Life, operation: str) -> list[Boundary]:
 
 
 def kill_at(life: Life, operation: str, boundary: Boundary) -> None:
+    life.trim()
     life.one()
     life.server.order(boundary.role, boundary.at)
     after = OPERATIONS[operation](life)

@@ -29,8 +29,15 @@ def hold(file: Path) -> Generator[None]:
             raise SetupError(
                 f"another Howdah (pid {holder}) serves {file.parent}: stop it, or choose another --state"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _say_who(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _say_who(descriptor: int) -> None:
+    """Always of one length, so that it fits where another was, on a full disk too."""
+    try:
+        os.pwrite(descriptor, f"{os.getpid():<19}\n".encode(), 0)
+    except OSError:
+        os.ftruncate(descriptor, 0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import Connection
 
 from howdah.control.effects import Effects
 from howdah.control.publisher import Opening, Publisher
 from howdah.control.states import derive, restart_seen
 from howdah.control.vault import Kind, Vault
+from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
@@ -24,6 +26,8 @@ REMOVAL_SECONDS = 0.1
 
 LISTENING_SECONDS = 1.0
 UNSETTLED = 0.0
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,10 @@ class Passes:
         if service in self._happened or await self._died_unseen(stored):
             self._happened.discard(service)
             self._publisher.doubt(service)
-        await self._publisher.publish(service)
         if stored.service.state is ServiceState.DELETING:
+            await self._publish_if_possible(service)
             return await self._remove(service)
+        await self._publisher.publish(service)
         spec = _spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(service, sealed))
         if status.ready and service not in self._happened:
@@ -87,6 +92,14 @@ class Passes:
         endpoint = stored.endpoint
         return service.state is ServiceState.RUNNING and endpoint is not None and not await _listens(endpoint)
 
+    async def _publish_if_possible(self, service: ServiceId) -> None:
+        """A route table that a full disk keeps as it was does not keep a service from being deleted, which makes room.
+        Nobody else gets its port meanwhile: a new service, too, begins with a new table."""
+        try:
+            await self._publisher.publish(service)
+        except Unavailable as error:
+            log.warning("a service is deleted before its route", service=service.ubid, reason=str(error))
+
     async def _remove(self, service: ServiceId) -> float | None:
         if await self._engine.remove(service) is Removal.STILL_THERE:
             return REMOVAL_SECONDS
@@ -95,7 +108,7 @@ class Passes:
             instances.remove_all(connection, service)
             services.remove(connection, service)
 
-        await self._store.write(forget)
+        await self._store.write(forget, makes_room=True)
         self._forget(service)
         await self._store.forget()
         return None

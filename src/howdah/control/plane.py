@@ -37,6 +37,8 @@ from howdah.store.instances import StoredInstances
 from howdah.store.store import Store
 
 USES_SECONDS = 60.0
+ROOM_SECONDS = 2.0
+"""Between two looks whether a full disk has room again."""
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -80,6 +82,7 @@ class ControlPlane:
             host=host,
         )
         self._stack = AsyncExitStack()
+        self._api_url = f"http://{settings.api.host}:{settings.api.port}"
         self._loops: list[asyncio.Task[None]] = []
 
     @property
@@ -106,6 +109,10 @@ class ControlPlane:
         problems = {task.get_name(): "it has stopped" for task in self._loops if task.done()}
         if self._with_router and self._router.problem is not None:
             problems["router"] = self._router.problem
+        if self._publisher.problem is not None:
+            problems["routes"] = self._publisher.problem
+        if (problem := self.store.problem()) is not None:
+            problems["store"] = problem
         try:
             self.access.organizations()
         except Unavailable as error:
@@ -113,8 +120,12 @@ class ControlPlane:
         return problems
 
     def announce(self, api_url: str) -> None:
-        """Says in ``bootstrap.env`` where the API listens. Raises SetupError when that cannot be written."""
-        bootstrap.announce(bootstrap_file(self.settings.state), api_url=api_url)
+        """Says in ``bootstrap.env`` where the API listens, as soon as that can be written."""
+        self._api_url = api_url
+        try:
+            bootstrap.announce(bootstrap_file(self.settings.state), api_url=api_url)
+        except SetupError as error:
+            log.warning("where the API listens cannot be written down yet", reason=str(error))
 
     async def _start(self, stack: AsyncExitStack) -> None:
         state = self.settings.state
@@ -125,13 +136,12 @@ class ControlPlane:
         vault = open_vault(self.store, key_file)
         self.access = Access(self.store, self._clock)
         stack.push_async_callback(self._try_to_store_uses)
-        api_url = f"http://{self.settings.api.host}:{self.settings.api.port}"
-        await bootstrap.bootstrap(self.access, bootstrap_file(state), api_url=api_url)
+        await bootstrap.bootstrap(self.access, bootstrap_file(state), api_url=self._api_url)
 
         await self._resolution.start()
-        publisher = Publisher(self.store, routes_file(state), self._keep_names)
+        publisher = self._publisher = Publisher(self.store, routes_file(state), self._keep_names)
         stack.callback(publisher.stop)
-        await publisher.publish_all()
+        await self._publish_all()
 
         engine = self._make_engine(StoredInstances(self.store))
         await engine.start()
@@ -151,6 +161,7 @@ class ControlPlane:
             await self._run(stack, "router watch", self._router.watch())
         await self._run(stack, "certificates", schedule.run())
         await self._run(stack, "key uses", self._store_uses())
+        await self._run(stack, "room", self._keep_room())
         reconciler.wake_all()
         await self._run(stack, "reconciler", reconciler.run())
 
@@ -169,6 +180,26 @@ class ControlPlane:
 
     def _keep_names(self, routes: list[Route]) -> None:
         self._resolution.keep(name for route in routes for name in route.names)
+
+    async def _publish_all(self) -> None:
+        """With the table of the last run when it cannot be replaced: all but the newest clients find their services."""
+        try:
+            await self._publisher.publish_all()
+        except Unavailable as error:
+            if not routes_file(self.settings.state).exists():
+                raise
+            log.error("started with the last route table", reason=str(error))
+
+    async def _keep_room(self) -> None:
+        """When the disk has room again, goes on at once with what waited for it."""
+        well = True
+        while True:
+            was_well, well = well, await self.store.keep_room()
+            if well and not was_well:
+                log.info("the store can be written again")
+                self.announce(self._api_url)
+                self.reconciler.wake_all()
+            await asyncio.sleep(ROOM_SECONDS)
 
     async def _store_uses(self) -> None:
         while True:

@@ -49,7 +49,11 @@ class Publisher:
     table that has what the store said after the call is in place."""
 
     def __init__(self, store: Store, file: Path, also: Callable[[list[Route]], None]) -> None:
-        """``also``: told, on a thread, of each new table before it is in place."""
+        """``also``: told, on a thread, of each new table before it is in place.
+
+        problem: why the table in place is an old one; None when it is not.
+        """
+        self.problem: str | None = None
         self._store = store
         self._file = file
         self._also = also
@@ -76,8 +80,13 @@ class Publisher:
             if self._in_place:
                 return
             table = list(self._table.values())
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._replace, table)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._writer, self._replace, table)
+            except Unavailable as error:
+                self.problem = str(error)
+                raise
             self._in_place = True
+            self.problem = None
 
     def stop(self) -> None:
         """Waits for what is being written."""

@@ -174,7 +174,7 @@ class Services:
             _owned(connection, organization, id)
             services.set_state(connection, id, ServiceState.DELETING)
 
-        await self._store.write(write)
+        await self._store.write(write, makes_room=True)
         self._reconciler.effects.gone(id)
         await self._follow(id)
 

@@ -51,7 +51,7 @@ class StoredInstances:
 
     async def remove(self, instance: InstanceId) -> None:
         statement = delete(instances).where(instances.c.id == str(instance.uuid))
-        await self._store.write(lambda connection: connection.execute(statement))
+        await self._store.write(lambda connection: connection.execute(statement), makes_room=True)
 
 
 def remove_all(connection: Connection, service: ServiceId) -> None:

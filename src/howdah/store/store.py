@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from howdah.domain.errors import SetupError, Unavailable
 from howdah.store.migrate import migrate
 from howdah.store.prepared import Prepared
+from howdah.store.room import BALLAST_BYTES, Ballast, free_bytes
 
 T = TypeVar("T")
 
@@ -42,9 +43,11 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Opens the file, creates or migrates it. Raises SetupError when it is damaged or newer than this Howdah."""
         self.path = path
+        self._ballast = Ballast(path.with_suffix(".ballast"))
+        self._refused: str | None = None
         try:
             _create_private(path)
-            self._reader = _connect(path)
+            self._reader = self._open()
             _check(path, self._reader)
             self._connection = _connect(path)
             self._engine = _engine(self._connection)
@@ -91,20 +94,64 @@ class Store:
         finally:
             self._reader.execute("ROLLBACK")
 
-    async def write(self, change: Callable[[Connection], T]) -> T:
+    async def write(self, change: Callable[[Connection], T], *, makes_room: bool = False) -> T:
         """Runs ``change`` in a transaction on the writer thread; when this returns, the change is on the disk.
 
+        makes_room: it leads to something being deleted, and so may have the room that is kept for that.
         Raises Unavailable when the disk is full or another process holds the store. A caller that is cancelled does
         not know whether the change was made; it is made whole or not at all.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, change)
+        work = self._transact_at_any_rate if makes_room else self._transact
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work, change)
 
     def _transact(self, change: Callable[[Connection], T]) -> T:
         try:
             with self._engine.begin() as connection:
-                return change(connection)
+                result = change(connection)
         except OperationalError as error:
-            raise Unavailable(f"the store cannot be written: {_reason(error)}; nothing was changed") from error
+            self._refused = _reason(error)
+            raise Unavailable(f"the store cannot be written: {self._refused}; nothing was changed") from error
+        self._refused = None
+        return result
+
+    def _transact_at_any_rate(self, change: Callable[[Connection], T]) -> T:
+        try:
+            return self._transact(change)
+        except Unavailable:
+            if not self._ballast.release():
+                raise
+        return self._transact(change)
+
+    def problem(self) -> str | None:
+        """Why the store cannot be written, as far as that is known; None when it can."""
+        if self._refused is not None:
+            return f"it cannot be written: {self._refused}"
+        try:
+            free = free_bytes(self.path)
+        except OSError as error:
+            return f"its disk cannot be asked for room: {error.strerror}"
+        if free < BALLAST_BYTES and not self._ballast.is_there():
+            return "its disk is full; deleting services, or anything else on it, makes room"
+        if free == 0:
+            return "its disk is full, but for the room kept to delete services"
+        return None
+
+    async def keep_room(self) -> bool:
+        """Makes the ballast again where it has been given away, and tries what was refused before; whether all is well.
+        Cheap while it is."""
+        if self._refused is None and self._ballast.is_there():
+            return True
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._keep_room)
+
+    def _keep_room(self) -> bool:
+        try:
+            if not self._ballast.is_there():
+                self._ballast.make()
+            if self._refused is not None:
+                self._transact(lambda connection: connection.exec_driver_sql("PRAGMA user_version = 0"))
+        except (OSError, Unavailable):
+            return False
+        return True
 
     async def forget(self) -> None:
         """Empties the write-ahead log, so that no removed secret stays in it."""
@@ -115,6 +162,15 @@ class Store:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
             raise Unavailable(f"the store cannot be written: {error}") from error
+
+    def _open(self) -> sqlite3.Connection:
+        """The first connection makes files beside the store, which a full disk has no room for."""
+        try:
+            return _connect(self.path)
+        except sqlite3.OperationalError:
+            if not self._ballast.release():
+                raise
+            return _connect(self.path)
 
 
 def _create_private(path: Path) -> None:
