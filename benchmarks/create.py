@@ -50,7 +50,7 @@ class Bench:
     def __init__(self, server: Server, top: Path) -> None:
         self.server = server
         self.top = top
-        self.binaries = max((CACHE / "postgres").glob("18*"))
+        self.binaries = max((CACHE / "served" / "postgres").glob("18*"))
         self.env = {"LD_LIBRARY_PATH": str(self.binaries / "lib"), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
         self.client = httpx.Client(base_url=server.credentials["API_URL"], auth=server.client.auth, timeout=60)
         self.existing = self._initdb()
