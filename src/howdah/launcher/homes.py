@@ -45,6 +45,15 @@ def make_sockets(layout: Layout, rights: Rights, instance: Instance) -> None:
     _make(paths.sockets, owner=instance.uid, group=group, mode=mode)
 
 
+def open_data(paths: InstancePaths) -> None:
+    """Postgres refuses to start in a data directory with other rights, which its tenant can give it. Raises OSError."""
+    handle = os.open(paths.data, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.chmod(f"/proc/self/fd/{handle}", 0o700)
+    finally:
+        os.close(handle)
+
+
 def socket_link(sockets: Path) -> Path:
     """Socket directories lie apart from their instances, under short names; this link beside each tells whose it is."""
     return sockets.with_name(sockets.name + LINK)

@@ -93,7 +93,7 @@ def read_log(layout: Layout, rights: Rights, instance: Instance, most: int) -> t
     paths = layout.of(instance)
     name = f"postgres-{time.strftime('%a', time.gmtime())}.json"
     logged = read_foreign(paths.log, name, owner=rights.owner(instance.uid), most=most, tail=True)
-    printed = read_foreign(paths.conf, paths.startup_log.name, owner=rights.owner(None), most=most, tail=True)
+    printed = read_foreign(paths.conf, paths.startup_log.name, owner=rights.owner(instance.uid), most=most, tail=True)
     return logged or b"", printed or b""
 
 

@@ -106,11 +106,14 @@ def pids_in_directories(directories: Iterable[str]) -> list[int]:
     return found
 
 
-def shared_memory_of(uid: int) -> list[int]:
-    """Ids of the System V shared memory segments that ``uid`` owns."""
-    with open("/proc/sysvipc/shm") as file:
-        rows = [line.split() for line in file.readlines()[1:]]
-    return [int(row[1]) for row in rows if int(row[7]) == uid]
+def ipc_of(uid: int) -> list[tuple[str, int]]:
+    """What ``uid`` owns of System V: its kind (shm, sem, msg) and id."""
+    found: list[tuple[str, int]] = []
+    for kind in ("shm", "sem", "msg"):
+        with open(f"/proc/sysvipc/{kind}") as file:
+            names, *rows = (line.split() for line in file)
+        found += [(kind, int(row[1])) for row in rows if int(row[names.index("uid")]) == uid]
+    return found
 
 
 def children(pid: int) -> list[int]:

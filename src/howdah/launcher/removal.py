@@ -13,11 +13,14 @@ from howdah.launcher.commands import run
 from howdah.launcher.files import is_plain_directory, sync_directory
 from howdah.launcher.homes import LINK, socket_link
 from howdah.launcher.layout import TRASH, InstancePaths, Layout
-from howdah.launcher.processes import shared_memory_of
+from howdah.launcher.processes import ipc_of
 from howdah.launcher.rights import Rights
 
 LIMIT = 600.0
 """Seconds that one deletion may take."""
+
+_PUBLIC = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock")
+_IPCRM = {"shm": "shmem-id", "sem": "semaphore-id", "msg": "queue-id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def delete_instance(layout: Layout, rights: Rights, instance: Instance) -> None:
     _delete_home(rights, trash, instance.uid)
     _discard_sockets(rights, paths.sockets, instance.uid)
     if instance.uid is not None:
-        _release_memory(instance.uid)
+        _discard_litter(rights, instance.uid)
 
 
 def homes(layout: Layout) -> list[Home]:
@@ -155,8 +158,11 @@ def discard(rights: Rights, directory: Path, uid: int | None) -> None:
     sync_directory(directory.parent)
 
 
-def _release_memory(uid: int) -> None:
-    """Free the shared memory that killed processes of an instance left behind."""
-    run(["find", "/dev/shm", "-xdev", "-mindepth", "1", "-user", str(uid), "-delete"], limit=LIMIT)
-    for identifier in shared_memory_of(uid):
-        run(["ipcrm", "--shmem-id", str(identifier)], limit=LIMIT)
+def _discard_litter(rights: Rights, uid: int) -> None:
+    """What processes of an instance left in places that are everybody's; its uid may be another's one day. What cannot
+    be deleted with its own rights stays: it belongs in part to somebody else."""
+    mine = [*(place for place in _PUBLIC if Path(place).is_dir()), "-xdev", "-user", str(uid)]
+    run(["find", "-P", *mine, "-type", "d", "-exec", "chmod", "u+rwx", "{}", ";"], rights.becoming(uid), limit=LIMIT)
+    run(["find", "-P", *mine, "-delete"], rights.becoming(uid), limit=LIMIT)
+    for kind, identifier in ipc_of(uid):
+        run(["ipcrm", f"--{_IPCRM[kind]}", str(identifier)], rights.becoming(uid), limit=LIMIT)
