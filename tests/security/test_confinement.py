@@ -18,6 +18,7 @@ from fixtures.server import Server, alive, eventually
 from security.network import METADATA, THERE, Network
 
 from howdah.launcher import egress
+from howdah.launcher.processes import pids_of_user
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a network of its own"),
@@ -113,15 +114,22 @@ def test_a_server_has_its_limits(server: Server) -> None:
     assert Path(f"/proc/{service.postmaster}/oom_score_adj").read_text() == "500\n"
 
 
-def test_rules_come_with_a_service_and_go_with_it(server: Server) -> None:
+STRAY = 'setsid sh -c "cd /; trap : HUP INT QUIT TERM; while :; do sleep 100; done" >/dev/null 2>&1 &'
+
+
+def test_rules_come_with_a_service_and_go_with_it_when_no_process_of_it_is_left(server: Server) -> None:
     service, other = Service(server), Service(server)
+    other.ask(f"COPY (SELECT 1) TO PROGRAM '{STRAY}'")
     assert {service.uid, other.uid} <= egress.guarded()
     uid = service.uid
     server.call("DELETE", f"/{service.id}")
     server.wait_until_gone(service.id)
     assert uid not in egress.guarded()
-    assert other.uid in egress.guarded()
+    uid = other.uid
+    assert uid in egress.guarded()
+    assert "sh" in {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids_of_user(uid)}
     server.stop_everything()
+    assert pids_of_user(uid) == []
     assert egress.guarded() == set()
     ruleset = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
     assert "routers_" not in ruleset

@@ -67,12 +67,17 @@ def _end_servers(state: Path) -> int:
 
 
 def _lift_rules(state: Path) -> None:
-    """Of the servers that have ended: their OS users may be somebody else's tomorrow."""
+    """Of the servers that have ended, and of all that their tenants left running: their OS users may be somebody else's
+    tomorrow."""
     from howdah.launcher.confinement import Confinement
     from howdah.launcher.rights import Rights
+    from howdah.launcher.servers import kill_all_of_user
 
     if os.geteuid() != 0:
         return
+    for uid in {data.stat().st_uid for data in state.glob("services/*/*/data")} - {0}:
+        if not kill_all_of_user(uid):
+            raise Unavailable(f"programs of a service's OS user (uid {uid}) do not end; its rules stay")
     Confinement(state, Rights.in_process(range(0))).forget()
 
 

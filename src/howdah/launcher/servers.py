@@ -15,12 +15,11 @@ from pathlib import Path
 from howdah.domain.instances import Instance
 from howdah.launcher.commands import run
 from howdah.launcher.confinement import Confinement
-from howdah.launcher.homes import make_home, open_data
+from howdah.launcher.homes import make_home
 from howdah.launcher.layout import InstancePaths, Layout
 from howdah.launcher.look import PID_FILE
 from howdah.launcher.processes import has_ended, pids_in_directories, pids_of_user, started_at, uid_of
-from howdah.launcher.removal import discard
-from howdah.launcher.rights import Rights
+from howdah.launcher.rights import Rights, becoming
 
 _SETTING = re.compile(r"--[A-Za-z_][A-Za-z0-9_.]*=[^\0]*")
 _VERSION = re.compile(r"[0-9.]+")
@@ -63,13 +62,14 @@ class Servers:
         if paths.startup_log.exists():
             self._clear_leftovers(instance, paths)
         make_home(self._layout, self._rights, instance)
-        open_data(paths)
         # The role comes from what is wanted, never from what lies in a directory that the tenant can write.
         for name in _SIGNAL_FILES:
-            self._remove_entry(instance, paths.data, name)
+            _remove_entry(paths.data, name)
         program = [str(root / "bin" / "postgres"), "-D", str(paths.data), *settings]
         everything = {"LD_LIBRARY_PATH": str(root / "lib"), "PATH": f"{root / 'bin'}:/usr/bin:/bin", **environment}
-        output = _new_output(paths.startup_log, instance)
+        output = os.open(
+            paths.startup_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
         try:
             child = subprocess.Popen(
                 [*confined, *self._rights.becoming(instance.uid), *program],
@@ -113,27 +113,19 @@ class Servers:
 
     def kill_all(self, instance: Instance, *, limit: float = 5.0) -> bool:
         """Kill every process of an instance until none is left; False when some still are after ``limit`` seconds."""
-        end = time.monotonic() + limit
         self._confinement.kill(instance)
-        while left := self._processes(instance):
+        if instance.uid is not None:
+            return kill_all_of_user(instance.uid, limit=limit)
+        end = time.monotonic() + limit
+        directories = [self._layout.of(instance).home, self._layout.trash(instance.service, instance.id)]
+        while left := pids_in_directories(map(str, directories)):
             if time.monotonic() > end:
                 return False
-            if instance.uid is not None:
-                # One call reaches them all at once, so that none can fork away from it.
-                run(["sh", "-c", "kill -KILL -1"], self._rights.becoming(instance.uid), limit=limit)
-            else:
-                for pid in left:
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(pid, signal.SIGKILL)
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.005)
         return True
-
-    def _processes(self, instance: Instance) -> list[int]:
-        """Every process of an instance: those of its uid, or those that work in its directories."""
-        if instance.uid is not None:
-            return pids_of_user(instance.uid)
-        trash = self._layout.trash(instance.service, instance.id)
-        return pids_in_directories([str(self._layout.of(instance).home), str(trash)])
 
     def _clear_leftovers(self, instance: Instance, paths: InstancePaths) -> None:
         """After a postmaster was killed its backends may live on, and its lock files name a pid that may be reused.
@@ -143,28 +135,29 @@ class Servers:
         """
         if not self.kill_all(instance):
             raise TimeoutError("processes of the previous server do not end")
-        self._remove_entry(instance, paths.data, PID_FILE)
+        _remove_entry(paths.data, PID_FILE)
         if paths.sockets.is_dir():
-            self._remove_entry(instance, paths.sockets, f".s.PGSQL.{instance.port}.lock")
-
-    def _remove_entry(self, instance: Instance, directory: Path, name: str) -> None:
-        """Remove one name from an instance's directory, without following it; its tenant may have made it anything."""
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            os.unlink(name, dir_fd=handle)
-        except FileNotFoundError:
-            pass
-        except IsADirectoryError:
-            discard(self._rights, directory / name, instance.uid)
-        finally:
-            os.close(handle)
+            _remove_entry(paths.sockets, f".s.PGSQL.{instance.port}.lock")
 
 
-def _new_output(file: Path, instance: Instance) -> int:
-    """Where a server prints while it has no log. Some of its processes keep it open, so that it must be the tenant's:
-    then what a tenant writes there counts as its own. Never an old one, which it may have linked elsewhere."""
-    file.unlink(missing_ok=True)
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    if instance.uid is not None:
-        os.fchown(handle, instance.uid, -1)
-    return handle
+def kill_all_of_user(uid: int, *, limit: float = 5.0) -> bool:
+    """Kill every process of an instance's user, as root; False when some are left after ``limit`` seconds."""
+    end = time.monotonic() + limit
+    while pids_of_user(uid):
+        if time.monotonic() > end:
+            return False
+        # One call reaches them all at once, so that none can fork away from it.
+        run(["sh", "-c", "kill -KILL -1"], becoming(uid, uid), limit=limit)
+        time.sleep(0.005)
+    return True
+
+
+def _remove_entry(directory: Path, name: str) -> None:
+    """Remove one name from an instance's directory, without following it."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.unlink(name, dir_fd=handle)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(handle)

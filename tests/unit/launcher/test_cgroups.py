@@ -45,11 +45,14 @@ class Tree:
     def __init__(self, top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.top = top
         self.delegated: set[Path] = set()
-        monkeypatch.setattr(cgroups, "_is_delegated", lambda directory: directory in self.delegated)
+        monkeypatch.setattr(cgroups, "_is_delegated", self._is_delegated)
         monkeypatch.setattr(cgroups, "_SYSTEMD", top / "run-systemd")
         monkeypatch.setattr(Place, "own", lambda: Place(top, self.path))
         self.path = "."
         self.group(".")
+
+    def _is_delegated(self, directory: Path) -> bool:
+        return directory in self.delegated
 
     def group(self, path: str, controllers: str = "cpu io memory pids") -> Path:
         directory = self.top / path
@@ -109,3 +112,8 @@ def test_limits_are_written_where_there_are_any(tree: Tree) -> None:
     assert os.listdir(tree.top / "bare") == []
     with pytest.raises(FileNotFoundError):
         cgroups.make(tree.top, "bare", Limits(5, 1, 1))
+
+
+def test_a_kernel_that_cannot_kill_a_group_leaves_that_to_others(tree: Tree) -> None:
+    assert not cgroups.kill(tree.group("one"))
+    assert cgroups.kill(tree.top / "gone")
