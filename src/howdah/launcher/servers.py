@@ -15,10 +15,11 @@ from pathlib import Path
 from howdah.domain.instances import Instance
 from howdah.launcher.commands import run
 from howdah.launcher.confinement import Confinement
-from howdah.launcher.homes import make_home
+from howdah.launcher.homes import make_home, open_data
 from howdah.launcher.layout import InstancePaths, Layout
 from howdah.launcher.look import PID_FILE
 from howdah.launcher.processes import has_ended, pids_in_directories, pids_of_user, started_at, uid_of
+from howdah.launcher.removal import discard
 from howdah.launcher.rights import Rights, becoming
 
 _SETTING = re.compile(r"--[A-Za-z_][A-Za-z0-9_.]*=[^\0]*")
@@ -62,14 +63,13 @@ class Servers:
         if paths.startup_log.exists():
             self._clear_leftovers(instance, paths)
         make_home(self._layout, self._rights, instance)
+        open_data(paths)
         # The role comes from what is wanted, never from what lies in a directory that the tenant can write.
         for name in _SIGNAL_FILES:
-            _remove_entry(paths.data, name)
+            self._remove_entry(instance, paths.data, name)
         program = [str(root / "bin" / "postgres"), "-D", str(paths.data), *settings]
         everything = {"LD_LIBRARY_PATH": str(root / "lib"), "PATH": f"{root / 'bin'}:/usr/bin:/bin", **environment}
-        output = os.open(
-            paths.startup_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
+        output = _new_output(paths.startup_log, instance)
         try:
             child = subprocess.Popen(
                 [*confined, *self._rights.becoming(instance.uid), *program],
@@ -135,9 +135,21 @@ class Servers:
         """
         if not self.kill_all(instance):
             raise TimeoutError("processes of the previous server do not end")
-        _remove_entry(paths.data, PID_FILE)
+        self._remove_entry(instance, paths.data, PID_FILE)
         if paths.sockets.is_dir():
-            _remove_entry(paths.sockets, f".s.PGSQL.{instance.port}.lock")
+            self._remove_entry(instance, paths.sockets, f".s.PGSQL.{instance.port}.lock")
+
+    def _remove_entry(self, instance: Instance, directory: Path, name: str) -> None:
+        """Remove one name from an instance's directory, without following it; its tenant may have made it anything."""
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.unlink(name, dir_fd=handle)
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            discard(self._rights, directory / name, instance.uid)
+        finally:
+            os.close(handle)
 
 
 def kill_all_of_user(uid: int, *, limit: float = 5.0) -> bool:
@@ -152,12 +164,11 @@ def kill_all_of_user(uid: int, *, limit: float = 5.0) -> bool:
     return True
 
 
-def _remove_entry(directory: Path, name: str) -> None:
-    """Remove one name from an instance's directory, without following it."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        os.unlink(name, dir_fd=handle)
-    except FileNotFoundError:
-        pass
-    finally:
-        os.close(handle)
+def _new_output(file: Path, instance: Instance) -> int:
+    """Where a server prints while it has no log. Some of its processes keep it open, so that it must be the tenant's:
+    then what a tenant writes there counts as its own. Never an old one, which it may have linked elsewhere."""
+    file.unlink(missing_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    if instance.uid is not None:
+        os.fchown(handle, instance.uid, -1)
+    return handle
