@@ -8,6 +8,7 @@ import typer
 
 from howdah.cli import doctor, env, keys, orgs, serve, services, stop, version
 from howdah.cli.output import fail
+from howdah.cli.system import app as system
 from howdah.domain.errors import HowdahError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.command("version")(version.version)
 app.add_typer(services.app, name="services")
 app.add_typer(orgs.app, name="orgs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(system.app, name="system")
 
 
 def run() -> None:

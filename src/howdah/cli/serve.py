@@ -79,6 +79,7 @@ async def _serve(settings: Settings, launcher: Launcher | None) -> None:
     from howdah.cli.listening import HttpServer, listen
     from howdah.control.plane import ControlPlane
     from howdah.engines.local.engine import LocalEngine
+    from howdah.readiness import say_ready
 
     _refuse_a_second(settings)
     listener = listen(settings.api)
@@ -99,6 +100,7 @@ async def _serve(settings: Settings, launcher: Launcher | None) -> None:
         _on_signals(server.stop)
         plane.announce(api_url(settings))
         note(banner(plane))
+        say_ready()
         await server.serve(sockets=[listener])
         note(farewell(plane))
 

@@ -36,9 +36,9 @@ def divide(layout: Layout, uids: range, arguments: Sequence[str], environment: M
 
     ``environment``: of the new program, beside what it needs of ours. Does not return. Raises SetupError.
     """
-    user = _user()
+    user = require_system_user()
     rights = Rights(True, user.pw_uid, user.pw_gid, uids)
-    _check_program()
+    check_program()
     try:
         prepare(layout, rights)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -106,7 +106,8 @@ def _own(directory: Path, uid: int, gid: int, mode: int) -> None:
         os.close(handle)
 
 
-def _user() -> pwd.struct_passwd:
+def require_system_user() -> pwd.struct_passwd:
+    """Makes it when there is none. As root. Raises SetupError."""
     if (user := system_user()) is not None:
         return user
     command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
@@ -134,7 +135,7 @@ def _without_links(program: str) -> str:
     return str(Path(program).parent.resolve() / Path(program).name)
 
 
-def _check_program() -> None:
+def check_program() -> None:
     """Raises SetupError when the system user could not run this program."""
     for path in (Path(_python()), Path(sys.executable).resolve(), Path(__file__).resolve()):
         closed = closed_ancestor(path.parent)
