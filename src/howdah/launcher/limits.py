@@ -20,6 +20,7 @@ _RESOURCES = {
     "nofile": resource.RLIMIT_NOFILE,
     "data": resource.RLIMIT_DATA,
     "core": resource.RLIMIT_CORE,
+    "msgqueue": resource.RLIMIT_MSGQUEUE,
 }
 
 
@@ -49,6 +50,7 @@ def limits_for(size: Size, *, max_connections: int, own_user: bool) -> Limits:
     - Memory: what the size promises, but at most half of the machine's, so that one runaway query ends with "out of
       memory", its session alive, before the kernel has to kill something. Shared memory does not count. For all
       processes together what the size promises, but at most three quarters of the machine's.
+    - No POSIX message queues: Postgres has none, and nobody could find those that a deleted server left behind.
     - A core file would fill the disk with what others must not read.
     - When memory runs out all the same, servers go first: not the control plane, the router or the rest of the machine.
       What root has raised, a server cannot lower; unless root lacks CAP_SYS_RESOURCE, as in some containers.
@@ -74,6 +76,7 @@ def prefix(limits: Limits) -> list[str]:
             "nofile": limits.open_files,
             "data": limits.memory_bytes,
             "core": limits.core,
+            "msgqueue": 0,
         }
         options = (f"--{name}={_allowed(name, value)}" for name, value in wanted.items() if value is not None)
         command += [prlimit, *options, "--"]

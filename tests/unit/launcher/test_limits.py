@@ -33,7 +33,7 @@ def test_the_processes_of_an_os_user_that_is_shared_are_not_limited() -> None:
 
 def test_a_limit_is_never_more_than_what_we_have_ourselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 1000))
-    assert {"--nofile=1000", "--nproc=737", "--core=0"} < set(prefix(Limits(737, 4096, None)))
+    assert {"--nofile=1000", "--nproc=737", "--core=0", "--msgqueue=0"} < set(prefix(Limits(737, 4096, None)))
 
 
 def test_one_that_is_killed_first_already_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +50,6 @@ def test_what_is_not_installed_is_left_out_and_named(monkeypatch: pytest.MonkeyP
     assert limits.missing() == "prlimit and choom not found; apt-get install util-linux"
     (tmp_path / "prlimit").touch(0o755)
     assert prefix(Limits(1, 2, 3)) == [
-        *(str(tmp_path / "prlimit"), "--nproc=1", "--nofile=2", "--data=3", "--core=0", "--")
+        *(str(tmp_path / "prlimit"), "--nproc=1", "--nofile=2", "--data=3", "--core=0", "--msgqueue=0", "--")
     ]
     assert limits.missing() == "choom not found; apt-get install util-linux"
