@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from fixtures.command import howdah
 from fixtures.server import Server, alive, eventually
-from security.network import METADATA, THERE, Network
+from security.network import METADATA, THERE, Network, as_user
 
 from howdah.launcher import egress
 from howdah.launcher.processes import pids_of_user
@@ -149,3 +149,15 @@ def test_doctor_tells_of_servers_whose_rules_are_gone_and_a_restart_brings_them_
     server.wait_until(service.id, "running")
     assert "ok    egress rules" in howdah("doctor", state=server.state).stdout
     assert service.reaches("127.0.0.1", router_port(server))
+
+
+def test_root_that_stops_what_an_ordinary_user_started_ends_nothing_else_of_that_user() -> None:
+    user = 269_010
+    with tempfile.TemporaryDirectory(prefix="hwd-") as top:
+        os.chmod(top, 0o755)
+        (Path(top) / "state" / "services" / "a" / "b" / "data").mkdir(parents=True)
+        subprocess.run(["chown", "-R", f"{user}:{user}", f"{top}/state"], check=True)
+        with subprocess.Popen(as_user(user, "sleep", "60")) as own:
+            said = howdah("stop", state=Path(top) / "state")
+            assert (said.returncode, own.poll()) == (0, None), said.stderr
+            own.kill()

@@ -73,9 +73,10 @@ def _lift_rules(state: Path) -> None:
     from howdah.launcher.rights import Rights
     from howdah.launcher.servers import kill_all_of_user
 
-    if os.geteuid() != 0:
-        return
-    for uid in {data.stat().st_uid for data in state.glob("services/*/*/data")} - {0}:
+    services = state / "services"
+    if os.geteuid() != 0 or not services.is_dir() or services.stat().st_uid != 0:
+        return  # An ordinary user's: its servers have no OS users of their own.
+    for uid in {data.stat().st_uid for data in services.glob("*/*/data")} - {0}:
         if not kill_all_of_user(uid):
             raise Unavailable(f"programs of a service's OS user (uid {uid}) do not end; its rules stay")
     Confinement(state, Rights.in_process(range(0))).forget()
