@@ -107,7 +107,9 @@ class CertificateSchedule:
     async def catch_up(self) -> bool:
         """Does what is due now; whether all of it could be done."""
         now = self._clock()
-        due = {*hostnames.with_expired(self._store, now), *services.due_for_renewal(self._store, now)}
+        # One that is to last longer than a new one was made while the clock was ahead, and is not valid yet.
+        latest = now + certificates.RENEW_AFTER + certificates.BACKDATED
+        due = {*hostnames.with_expired(self._store, now), *services.due_for_renewal(self._store, now, latest=latest)}
         done = [await self._replace(service, now) for service in due]
         return all(done)
 
@@ -122,10 +124,10 @@ class CertificateSchedule:
         return True
 
     def _renew(self, connection: Connection, service: ServiceId, now: datetime) -> None:
+        hostnames.remove_expired(connection, service, now)
         stored = services.within(connection, service)
         if stored is None or stored.service.state is ServiceState.DELETING:
             return
-        hostnames.remove_expired(connection, service, now)
         reissue(connection, self._vault, service, now)
         log.info("certificate renewed", service=service.ubid)
 

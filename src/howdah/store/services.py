@@ -102,7 +102,11 @@ _LIST = Prepared(
 )
 _ONE = Prepared(_STORED)
 _ALL_IDS = Prepared(select(services.c.id).order_by(services.c.number))
-_DUE = Prepared(select(services.c.id).where(services.c.certificate_renew_at <= bindparam("now")))
+_DUE = Prepared(
+    select(services.c.id).where(
+        (services.c.certificate_renew_at <= bindparam("now")) | (services.c.certificate_renew_at > bindparam("latest"))
+    )
+)
 _PLACE = Prepared(select(services.c.state, services.c.restart, services.c.host, services.c.port).where(_ID))
 
 
@@ -132,8 +136,9 @@ def ids(store: Store) -> list[ServiceId]:
     return [ServiceId(UUID(row[0])) for row in store.all(_ALL_IDS)]
 
 
-def due_for_renewal(store: Store, now: datetime) -> list[ServiceId]:
-    return [ServiceId(UUID(row[0])) for row in store.all(_DUE, {"now": to_ms(now)})]
+def due_for_renewal(store: Store, now: datetime, *, latest: datetime) -> list[ServiceId]:
+    """Services whose certificate was to be replaced by now, or only after ``latest``."""
+    return [ServiceId(UUID(row[0])) for row in store.all(_DUE, {"now": to_ms(now), "latest": to_ms(latest)})]
 
 
 def place(store: Store, service: ServiceId) -> Place | None:
