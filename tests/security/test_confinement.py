@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -161,3 +162,35 @@ def test_root_that_stops_what_an_ordinary_user_started_ends_nothing_else_of_that
             said = howdah("stop", state=Path(top) / "state")
             assert (said.returncode, own.poll()) == (0, None), said.stderr
             own.kill()
+
+
+FILL = """
+import os, signal, time
+os.chdir("/")
+while True:
+    try:
+        if os.fork() == 0:
+            signal.pause()
+    except BlockingIOError:
+        time.sleep(0.001)
+"""
+
+
+def test_a_service_that_takes_all_its_processes_is_in_nobodys_way_and_a_restart_ends_them(server: Server) -> None:
+    service, other = Service(server), Service(server)
+    uid, before = service.uid, service.postmaster
+    connections = int(service.ask("SHOW max_connections")[0][0])
+    code = base64.b64encode(FILL.encode()).decode()
+    fill = f'setsid /usr/bin/python3 -c "import base64; exec(base64.b64decode(b\\"{code}\\"))"'
+    service.ask(f"COPY (SELECT 1) TO PROGRAM '{fill} >/dev/null 2>&1 &'")
+
+    limit = 512 + 3 * connections
+    eventually("all processes are taken", lambda: len(pids_of_user(uid)) > limit - 10)
+    assert len(pids_of_user(uid)) <= limit
+    assert other.ask("SELECT 1") == [(1,)]
+    assert service.postmaster == before
+    server.call("PATCH", f"/{service.id}/state", {"command": "restart"})
+    eventually("the old server has ended", lambda: not alive(before))
+    server.wait_until(service.id, "running")
+    assert service.ask("SELECT 1") == [(1,)]
+    assert "python3" not in {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids_of_user(uid)}
