@@ -126,6 +126,15 @@ def test_a_command_that_was_left_for_it_is_executed_once(router: RouterProcess, 
     assert not next_file.exists()
 
 
+def test_the_next_free_port_is_kept_unless_another_is_asked_for(router: RouterProcess):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        asked = router.port = holder.getsockname()[1]
+        router.start()
+        assert router.port > asked
+    renew(router)
+    dial(router.port).close()
+
+
 @pytest.mark.parametrize("content", ['["/nowhere/python"]', "no JSON"])
 def test_a_program_that_cannot_be_executed_changes_nothing(router: RouterProcess, postgres_18: Postgres, content: str):
     router.routes(route_to(postgres_18))

@@ -74,6 +74,11 @@ def read_credentials(state: Path) -> dict[str, str]:
         there = file.exists()
     except PermissionError:
         there = True
+    if not there and store_file(state).exists():
+        raise SetupError(
+            f"{file} is gone, and the secret of its key with it: make another (howdah keys create) and set API_URL,"
+            " ORG_ID, KEY_ID and KEY_SECRET"
+        )
     if not there:
         raise SetupError(f"no Howdah was ever started in {state}; start it: {serve_command(state)}")
     if not os.access(file, os.R_OK):

@@ -18,7 +18,7 @@ from types import FrameType
 from howdah import __version__
 from howdah.domain.errors import SetupError
 from howdah.readiness import say_ready
-from howdah.router.handover import Asked, Inherited, execute, hold, inherited, next_command
+from howdah.router.handover import Inherited, execute, hold, inherited, left_command
 from howdah.router.listen import listen
 from howdah.router.live import LiveConnections
 from howdah.router.log import Log
@@ -38,10 +38,9 @@ def main() -> int:
     log = Log()
     wake = _wake_on_signals()
     connections = _connection_limit(arguments.max_connections)
-    asked = Asked(tuple(arguments.address), arguments.port)
     try:
         lock = _lock(arguments.status_file) if before is None else before.lock
-        listeners = _listeners(before, asked, arguments.port_search, log)
+        listeners = _listeners(before, arguments, log)
         port: int = listeners[0].getsockname()[1]
         table = RouteTable(arguments.routes, log)
         table.refresh()
@@ -63,7 +62,7 @@ def main() -> int:
     say_ready()
     while router.run(wake) is Told.RENEW:
         try:
-            execute(next_command(arguments.status_file), asked, listeners, lock, live)
+            execute(left_command(arguments.status_file), arguments.address, listeners, lock, live)
         except OSError as error:
             log.error("cannot_be_renewed", error=str(error))
     log.info("stopped")
@@ -77,13 +76,13 @@ def _lock(status_file: Path) -> int:
     return handle
 
 
-def _listeners(before: Inherited | None, asked: Asked, search: int, log: Log) -> list[socket.socket]:
+def _listeners(before: Inherited | None, arguments: argparse.Namespace, log: Log) -> list[socket.socket]:
     if before is not None:
-        if before.listen_as(asked):
+        if before.listen_as(arguments.address, arguments.port):
             return before.listeners
         for listener in before.listeners:
             listener.close()
-    return listen(asked.addresses, asked.port, search, log)
+    return listen(arguments.address, arguments.port, arguments.port_search, log)
 
 
 def _arguments() -> argparse.Namespace:

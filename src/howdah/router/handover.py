@@ -27,26 +27,20 @@ VARIABLE = "_HOWDAH_ROUTER_HANDOVER"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Where the router was told to listen."""
-
-    addresses: tuple[str, ...]
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
 class Inherited:
-    """What the program before this one has left. ``lock``: see ``hold``."""
+    """What the program before this one has left. ``addresses``: where it was told to listen; None when this one was
+    told the same. ``lock``: see ``hold``."""
 
-    asked: Asked
+    addresses: tuple[str, ...] | None
     listeners: list[socket.socket]
     lock: int
     pairs: list[dict[str, Any]]
 
-    def listen_as(self, asked: Asked) -> bool:
+    def listen_as(self, addresses: Sequence[str], port: int) -> bool:
         """Whether its listeners are the ones that are wanted now."""
-        ports = {self.asked.port, *(listener.getsockname()[1] for listener in self.listeners)}
-        return asked.addresses == self.asked.addresses and asked.port in ports
+        if self.addresses is None:
+            return True
+        return tuple(addresses) == self.addresses and port in (0, self.listeners[0].getsockname()[1])
 
 
 def hold(file: Path) -> int | None:
@@ -61,11 +55,22 @@ def hold(file: Path) -> int | None:
 
 
 def execute(
-    command: Sequence[str], asked: Asked, listeners: Sequence[socket.socket], lock: int, live: LiveConnections
+    command: Sequence[str] | None,
+    addresses: Sequence[str],
+    listeners: Sequence[socket.socket],
+    lock: int,
+    live: LiveConnections,
 ) -> NoReturn:
-    """Becomes ``command``, with everything. Raises OSError when it cannot be executed: nothing has changed then."""
+    """Becomes ``command``, with everything; None: the same one, as it is on the disk now. Raises OSError when it cannot
+    be executed: nothing has changed then."""
     heard = [listener.fileno() for listener in listeners]
-    left = {"asked": asdict(asked), "listeners": heard, "lock": lock, "pairs": [_described(pair) for pair in live]}
+    left = {
+        "addresses": None if command is None else list(addresses),
+        "listeners": heard,
+        "lock": lock,
+        "pairs": [_described(pair) for pair in live],
+    }
+    command = command or [sys.executable, *sys.orig_argv[1:]]
     memory = os.memfd_create("handover")
     hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its default would end the new program while that begins
     try:
@@ -87,8 +92,8 @@ def inherited() -> Inherited | None:
     with os.fdopen(int(named)) as file:
         file.seek(0)
         left = json.load(file)
-    asked = Asked(tuple(left["asked"]["addresses"]), left["asked"]["port"])
-    return Inherited(asked, [_socket(handle) for handle in left["listeners"]], left["lock"], left["pairs"])
+    addresses = None if left["addresses"] is None else tuple(left["addresses"])
+    return Inherited(addresses, [_socket(handle) for handle in left["listeners"]], left["lock"], left["pairs"])
 
 
 def revive(pairs: Sequence[dict[str, Any]], poller: Poller, live: LiveConnections) -> None:
@@ -115,13 +120,13 @@ def leave_command(status_file: Path, command: Sequence[str]) -> None:
     _next_file(status_file).write_text(json.dumps(list(command)))
 
 
-def next_command(status_file: Path) -> list[str]:
-    """What was left for it, once; else this program again, as it is on the disk now. Raises OSError."""
+def left_command(status_file: Path) -> list[str] | None:
+    """What was left for it, once. Raises OSError."""
     file = _next_file(status_file)
     try:
         command = json.loads(file.read_bytes())
     except FileNotFoundError:
-        return [sys.executable, *sys.orig_argv[1:]]
+        return None
     except ValueError as error:
         raise OSError(f"{file} is not JSON: {error}") from None
     finally:
