@@ -73,12 +73,16 @@ class Service:
             cursor = [session.execute(statement.encode()) for statement in statements][-1]
             return cursor.fetchall() if cursor.description else []
 
+    def run(self, program: str) -> list[str]:
+        """What a program prints that its superuser runs, by line."""
+        quoted = program.replace("'", "''")
+        copy = f"COPY said FROM PROGRAM '{quoted}'"
+        return [line for (line,) in self.ask("CREATE TEMP TABLE said (line text)", copy, "TABLE said")]
+
     def reaches(self, address: str, port: int) -> bool:
         """Whether a program of its superuser can connect there."""
-        program = f"timeout 20 bash -c 'exec 3<>/dev/tcp/{address}/{port}' 2>/dev/null && echo yes || echo no"
-        quoted = program.replace("'", "''")
-        said = self.ask("CREATE TEMP TABLE said (line text)", f"COPY said FROM PROGRAM '{quoted}'", "TABLE said")
-        return said == [("yes",)]
+        connect = f"timeout 20 bash -c 'exec 3<>/dev/tcp/{address}/{port}' 2>/dev/null"
+        return self.run(f"{connect} && echo yes || echo no") == ["yes"]
 
 
 def router_port(server: Server) -> int:
@@ -120,7 +124,7 @@ STRAY = 'setsid sh -c "cd /; trap : HUP INT QUIT TERM; while :; do sleep 100; do
 
 def test_rules_come_with_a_service_and_go_with_it_when_no_process_of_it_is_left(server: Server) -> None:
     service, other = Service(server), Service(server)
-    other.ask(f"COPY (SELECT 1) TO PROGRAM '{STRAY}'")
+    other.run(STRAY)
     assert {service.uid, other.uid} <= egress.guarded()
     uid = service.uid
     server.call("DELETE", f"/{service.id}")
@@ -181,9 +185,8 @@ def test_a_service_that_takes_all_its_processes_is_in_nobodys_way_and_a_restart_
     uid, before = service.uid, service.postmaster
     connections = int(service.ask("SHOW max_connections")[0][0])
     code = base64.b64encode(FILL.encode()).decode()
-    fill = f'setsid /usr/bin/python3 -c "import base64; exec(base64.b64decode(b\\"{code}\\"))"'
-    service.ask(f"COPY (SELECT 1) TO PROGRAM '{fill} >/dev/null 2>&1 &'")
-
+    fill = f"import base64; exec(base64.b64decode(b'{code}'))"
+    service.run(f'setsid /usr/bin/python3 -c "{fill}" >/dev/null 2>&1 &')
     limit = 512 + 3 * connections
     eventually("all processes are taken", lambda: len(pids_of_user(uid)) > limit - 10)
     assert len(pids_of_user(uid)) <= limit
