@@ -16,7 +16,7 @@ from security.network import as_user
 from howdah.launcher.limits import Limits, limits_for, prefix
 from howdah.launcher.processes import pids_of_user
 
-TENANT = 269_001
+TENANT = 260_000 + os.getpid() % 9000  # one for each process that runs tests
 LIMITS = Limits(processes=60, open_files=100, memory_bytes=256 << 20)
 CAP_SYS_RESOURCE = int(Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16) & 1 << 24
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process as another user")
