@@ -22,10 +22,12 @@ from howdah.domain.errors import SetupError, Unavailable
 from howdah.store.migrate import migrate
 from howdah.store.prepared import Prepared
 from howdah.store.room import BALLAST_BYTES, Ballast, free_bytes
+from howdah.store.soundness import check_sound
 
 T = TypeVar("T")
 
 _BUSY_MS = 5_000
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {_BUSY_MS}",
     "PRAGMA journal_mode = WAL",
@@ -48,10 +50,9 @@ class Store:
         try:
             _create_private(path)
             self._reader = self._open()
-            _check(path, self._reader)
             self._connection = _connect(path)
             self._engine = _engine(self._connection)
-            migrate(self._engine, path)
+            migrate(self._engine)
         except OSError as error:
             raise SetupError(f"the store {path} cannot be opened: {error.strerror}") from None
         except (sqlite3.Error, DBAPIError) as error:
@@ -166,15 +167,20 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         """The first connection makes files beside the store, which a full disk has no room for."""
         try:
-            return _connect(self.path)
-        except sqlite3.OperationalError:
-            if not self._ballast.release():
+            return _connect_if_sound(self.path)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM or not self._ballast.release():
                 raise
-            return _connect(self.path)
+            return _connect_if_sound(self.path)
 
 
 def _create_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _connect_if_sound(path: Path) -> sqlite3.Connection:
+    check_sound(path)
+    return _connect(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -182,12 +188,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     for pragma in _PRAGMAS:
         connection.execute(pragma).fetchall()
     return connection
-
-
-def _check(path: Path, connection: sqlite3.Connection) -> None:
-    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
-    if found != ["ok"]:
-        raise SetupError(f"the store {path} is damaged: {'; '.join(found)}; put a backup of it in its place")
 
 
 def _engine(connection: sqlite3.Connection) -> Engine:
