@@ -195,7 +195,7 @@ def reboot(server: Server) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     eventually("everything has ended", lambda: not any(alive(pid) for pid in ended))
-    for link in RUN.glob("**/*.home"):
+    for link in RUN.glob("*.home"):
         if os.readlink(link).startswith(f"{server.state}/"):
             shutil.rmtree(link.with_suffix(""), ignore_errors=True)
             link.unlink()
