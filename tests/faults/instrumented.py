@@ -8,6 +8,7 @@ each effect, found by instrumentation, so that a new action is covered by itself
 - before every statement that changes the store;
 - before every effect that Python's audit events tell of: files opened for writing, renamed, removed, made; processes.
 
+Roles are ``plane``, ``launcher``, and ``root`` for what becomes the control plane once it has started the launcher.
 The file ``<DIR>.boundaries/order`` says what to do, and is looked at afresh at each boundary: ``<round> <role> <at>``:
 write each crossing down in ``<DIR>.boundaries/log``, and kill the process of that role at its ``at``-th (0: never).
 Without that file nothing is counted.
@@ -181,11 +182,13 @@ def start_launcher_instrumented() -> None:
 
 
 def main() -> None:
+    from howdah.launcher.split import is_undivided
+
     sys.path.pop(0)  # this directory is not to be imported from
     state = sys.argv[sys.argv.index("--state") + 1]
     directory = Path(f"{os.path.realpath(state)}.boundaries")
     launcher = sys.argv[1] != "serve"
-    boundaries = Boundaries("launcher" if launcher else "plane", directory)
+    boundaries = Boundaries("launcher" if launcher else "root" if is_undivided() else "plane", directory)
     if launcher:
         from howdah.launcher import __main__ as program
 

@@ -63,6 +63,14 @@ class BoundaryServer(Server):
         lines = [line.split(" ", 3) for line in self._crossings.read_text().splitlines()]
         return [Boundary(role, int(at), what) for round_, role, at, what in lines if round_ == self._round]
 
+    def is_ready(self) -> bool:
+        """Forgets what it knew of the last start, which had another port."""
+        try:
+            self._client = None
+            return self.client.get("/readyz").status_code == 200
+        except (httpx.TransportError, FileNotFoundError, KeyError):
+            return False
+
     def ended(self) -> bool:
         assert self.process is not None
         return self.process.poll() is not None
@@ -266,11 +274,23 @@ def delete(life: Life) -> Check:
     return after
 
 
+def start(life: Life) -> Check:
+    postmasters = sorted(life.server.postmasters())
+    life.server.kill()
+    life.server.spawn()
+    eventually("it is ready or killed", lambda: life.server.ended() or life.server.is_ready(), within=60)
+
+    def after() -> None:
+        assert sorted(life.server.postmasters()) == postmasters
+
+    return after
+
+
 def _port(server: Server, service: str) -> str:
     (pidfile,) = server.state.glob(f"services/{service}/*/data/postmaster.pid")
     return pidfile.read_text().splitlines()[3]
 
 
 OPERATIONS: dict[str, Callable[[Life], Check]] = {
-    operation.__name__: operation for operation in (create, rename, password, restart, delete)
+    operation.__name__: operation for operation in (create, rename, password, restart, delete, start)
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 
@@ -34,10 +36,7 @@ def life() -> Iterator[Life]:
 
 
 def boundaries(life: Life, operation: str) -> list[Boundary]:
-    """Those that the operation crosses from its request until it is settled; what it does is checked on the way.
-
-    Of one thing done to file after file: its first two, one in the middle and the last.
-    """
+    """Those that the operation crosses from its request until it is settled; what it does is checked on the way."""
     life.one()
     life.server.order()
     after = OPERATIONS[operation](life)
@@ -45,6 +44,11 @@ def boundaries(life: Life, operation: str) -> list[Boundary]:
     crossed = life.server.crossed()
     after()
     life.server.order()
+    return once_per_run(crossed)
+
+
+def once_per_run(crossed: list[Boundary]) -> list[Boundary]:
+    """Of one thing done to file after file: its first two, one in the middle and the last."""
     runs = [list(run) for _, run in groupby(crossed, key=lambda one: (one.role, one.what))]
     return [one for run in runs for one in sorted({*run[:2], run[len(run) // 2], run[-1]}, key=lambda one: one.at)]
 
@@ -72,8 +76,8 @@ def quiet(life: Life) -> bool:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.fault(
-    what="The control plane or its launcher is killed (SIGKILL) at any step of create, rename, password, restart or"
-    " delete",
+    what="The control plane or its launcher is killed (SIGKILL) at any step of create, rename, password, restart,"
+    " delete or its own start",
     then="Started again it finishes what was asked for; nothing acknowledged is lost, nothing is doubled or left over",
 )
 def test_a_kill_at_some_boundaries_leaves_what_was_asked_for(life: Life, operation: str) -> None:
@@ -96,3 +100,34 @@ def test_a_kill_at_any_boundary_leaves_what_was_asked_for(life: Life, operation:
     for boundary in crossed:
         print(f"killed at {boundary}")
         kill_at(life, operation, boundary)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.fault(
+    what="The very first start is killed (SIGKILL) at any step",
+    then="The next one makes one organization and one key, and leaves it to its owner",
+)
+def test_a_kill_at_any_boundary_of_the_first_start_leaves_one_key(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for ancestor in (tmp_path.parent, tmp_path.parent.parent):
+        ancestor.chmod(0o711)
+    whole = BoundaryServer(tmp_path / "whole")
+    whole.order()
+    whole.start()
+    crossed = once_per_run(whole.crossed())
+    whole.stop_everything()
+    assert len(crossed) > 10
+    for number, boundary in enumerate(crossed):
+        print(f"killed at {boundary}")
+        server = BoundaryServer(tmp_path / str(number))
+        server.order(boundary.role, boundary.at)
+        server.spawn()
+        eventually("the kill", lambda one=server: one.ended() or one.is_ready(), within=60)
+        server.end_and_restart()
+        assert server.call("GET", "") == []
+        with closing(sqlite3.connect(server.state / "howdah.db")) as store:
+            assert store.execute("select count(*) from organizations").fetchone() == (1,)
+            assert store.execute("select count(*) from api_keys").fetchone() == (1,)
+        server.stop_everything()
+        shutil.rmtree(server.state)
