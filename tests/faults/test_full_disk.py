@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from faults.rebooting import reboot
 from fixtures.server import NEW_SERVICE, Server, eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount the disk that this fills")
@@ -153,6 +154,28 @@ def test_a_start_on_a_full_disk_takes_over_what_runs(server: Server, disk: Disk)
     server.wait_until_gone(doomed["id"])
     eventually("the server is ready by itself", lambda: not not_ready(server))
     assert doomed["id"] not in (server.state / "routes.json").read_text()
+
+
+@pytest.mark.fault(
+    what="The machine reboots with a full disk, so that neither the router nor a Postgres can start",
+    then="The control plane starts all the same and says what is missing; after a DELETE everything comes back by"
+    " itself",
+)
+def test_a_reboot_with_a_full_disk_is_mended_by_a_delete(server: Server, disk: Disk) -> None:
+    kept, doomed = server.running(), server.running()
+    insert(kept)
+    disk.fill()
+    reboot(server)
+    (server.state / "router" / "status.json").unlink()
+    disk.fill()
+    server.start(until="/healthz")
+
+    assert "router: " in (not_ready(server) or "")
+    server.call("DELETE", f"/{doomed['id']}")
+    server.wait_until_gone(doomed["id"])
+    eventually("the server is ready by itself", lambda: not not_ready(server))
+    server.wait_until(kept["id"], "running")
+    assert count(kept) == 1
 
 
 @pytest.mark.fault(

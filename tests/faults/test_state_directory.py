@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import shutil
-import signal
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -16,12 +13,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from faults.killing import RUN, launchers
+from faults.killing import launchers
+from faults.rebooting import reboot
 from fixtures.command import howdah
-from fixtures.server import Server, alive, eventually
+from fixtures.server import Server, eventually
 
 from howdah.cli.processes import routers, servers
-from howdah.launcher.processes import pids_in_directories
 
 
 def fill(service: dict[str, Any]) -> None:
@@ -178,32 +175,6 @@ def test_services_go_on_beside_a_damaged_store(server: Server) -> None:
 
 
 # -- a reboot
-
-
-def processes_of(state: Path) -> set[int]:
-    """All that runs for a state directory, but this test."""
-    homes = [str(data) for data in state.glob("services/*/*/data")]
-    postgres = set(pids_in_directories(homes))
-    return postgres | set(routers(state)) | set(launchers(state))
-
-
-def reboot(server: Server) -> None:
-    """All processes at once, then what lies in memory; pid files stay, and their numbers are other processes' now."""
-    server.kill()
-    ended = processes_of(server.state)
-    for pid in ended:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    eventually("everything has ended", lambda: not any(alive(pid) for pid in ended))
-    for link in RUN.glob("*.home"):
-        if os.readlink(link).startswith(f"{server.state}/"):
-            shutil.rmtree(link.with_suffix(""), ignore_errors=True)
-            link.unlink()
-    for pidfile in server.state.glob("services/*/*/data/postmaster.pid"):
-        lines = pidfile.read_text().splitlines()
-        with pidfile.open("r+") as opened:
-            opened.write("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-            opened.truncate()
 
 
 @pytest.mark.fault(

@@ -157,13 +157,22 @@ class ControlPlane:
             self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule
         )
         if self._with_router:
-            await self._router.start()
+            await self._start_router()
             await self._run(stack, "router watch", self._router.watch())
         await self._run(stack, "certificates", schedule.run())
         await self._run(stack, "key uses", self._store_uses())
         await self._run(stack, "room", self._keep_room())
         reconciler.wake_all()
         await self._run(stack, "reconciler", reconciler.run())
+
+    async def _start_router(self) -> None:
+        """On a full disk it cannot start, but services can be deleted to make room; until then it is tried again."""
+        try:
+            await self._router.start()
+        except SetupError as error:
+            if self.store.problem() is None:
+                raise
+            log.error("started without a router", reason=str(error))
 
     def _open_router(self, port: int) -> None:
         if self._host is None:

@@ -207,7 +207,9 @@ class RouterProcess:
         ]
 
     async def _ended(self) -> None:
-        """Returns when the process is no more."""
+        """Returns when the process is no more, or never was."""
+        if self._pid == 0:
+            return
         try:
             descriptor = os.pidfd_open(self._pid)
         except ProcessLookupError:
