@@ -199,12 +199,13 @@ class Services:
             id, lambda status: (status.password_version or 0) >= version, seconds=PASSWORD_SECONDS
         )
         if not applied:
-            state = self.get(organization, id).state
-            if state is ServiceState.DELETING:
+            now = self.get(organization, id)
+            if now.state is ServiceState.DELETING:
                 raise _not_found(id)
+            why = f" ({now.state_reason})" if now.state_reason else ""
             raise Unavailable(
-                f"the password is stored and still being applied: the service is {state}; it takes effect as soon as"
-                " Postgres can be reached"
+                f"the password is stored and still being applied: the service is {now.state}{why}; it takes effect as"
+                " soon as Postgres can be reached"
             )
         return wanted if password is None else None
 

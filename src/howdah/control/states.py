@@ -18,7 +18,8 @@ def derive(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> t
     """The state and its reason after a pass toward ``spec`` that ended in ``status``.
 
     ``stored`` may have moved on since the pass began: what was ready for an older wish does not end a newer one.
-    A status that is not ready and gives no reason means work under way, which changes no state.
+    One that runs may have a reason all the same: a new password cannot be set because its tenant renamed the role,
+    perhaps. A status that is not ready and gives no reason means work under way, which changes no state.
     """
     was = stored.service.state
     restarting = restart_seen(stored, spec, status) < stored.restart
@@ -26,7 +27,7 @@ def derive(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> t
     if was is ServiceState.DELETING:
         return was, None
     if ready:
-        return ServiceState.RUNNING, None
+        return ServiceState.RUNNING, status.reason
     if was is ServiceState.CREATING:
         return was, status.reason
     if restarting and status.retry_after is None:

@@ -109,6 +109,9 @@ class Launcher:
         started = self._call("start", instance, version, settings, dict(environment), asdict(limits), storage_gib)
         return started if isinstance(started, Started) else Started(**started)
 
+    def set_aside(self, instance: Instance, *, aside: bool) -> bool:
+        return self._call("set_aside", instance, aside)
+
     def signal(self, instance: Instance, process: Started, number: int) -> None:
         self._call("signal", instance, process.pid, process.started, int(number))
 

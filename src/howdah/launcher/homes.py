@@ -20,6 +20,9 @@ from howdah.launcher.layout import CONFIGURATION_FILES, InstancePaths, Layout, m
 from howdah.launcher.rights import Rights
 
 LINK = ".home"
+SETTINGS = "postgresql.auto.conf"
+"""Where ALTER SYSTEM writes, in the data directory."""
+
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -52,6 +55,22 @@ def open_data(paths: InstancePaths) -> None:
         os.chmod(f"/proc/self/fd/{handle}", 0o700)
     finally:
         os.close(handle)
+
+
+def set_aside(paths: InstancePaths, *, aside: bool) -> bool:
+    """Have the next server start without what ALTER SYSTEM has set, or with it again; whether that is a change."""
+    kept, broken = SETTINGS, f"{SETTINGS}.broken"
+    names = (kept, broken) if aside else (broken, kept)
+    handle = os.open(paths.data, _OPEN)
+    try:
+        if not aside and kept in os.listdir(handle):
+            return False
+        os.rename(*names, src_dir_fd=handle, dst_dir_fd=handle)
+    except OSError:
+        return False  # There is none, or its tenant has put something in the way.
+    finally:
+        os.close(handle)
+    return True
 
 
 def socket_link(sockets: Path) -> Path:

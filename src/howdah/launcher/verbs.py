@@ -38,7 +38,16 @@ class Verbs:
             verb.__name__: verb
             for verb in (
                 *(self.look, self.pid_file, self.find_servers, self.exit_status, self.read_log, self.homes),
-                *(self.prepare, self.place, self.configure, self.note, self.start, self.signal, self.kill_all),
+                *(
+                    self.prepare,
+                    self.place,
+                    self.configure,
+                    self.note,
+                    self.set_aside,
+                    self.start,
+                    self.signal,
+                    self.kill_all,
+                ),
                 *(self.delete, self.delete_leftover, self.remove_empty, self.tidy_sockets),
                 *(self.keep_hosts, self.open_router),
             )
@@ -95,6 +104,9 @@ class Verbs:
             raise ValueError("only a locale and a time zone are given to servers")
         confined = self._confinement.hold(self._checked(instance), Limits(**limits), storage_gib)
         return self._servers.start(instance, version, settings, environment=environment, confined=confined)
+
+    def set_aside(self, instance: Instance, aside: bool) -> bool:
+        return homes.set_aside(self._layout.of(self._checked(instance)), aside=aside)
 
     def signal(self, instance: Instance, pid: int, started: int, number: int) -> None:
         self._servers.signal(self._checked(instance), Started(pid, started), number)

@@ -109,6 +109,6 @@ def test_running_begins_only_when_everything_wanted_is_ready_and_deleting_never_
     elif now is ServiceState.RUNNING and state is not ServiceState.RUNNING:
         assert status.ready
         assert (asked >= restart, password) == (True, wanted)
-        assert reason is None
+        assert reason == status.reason
     if now is ServiceState.UNAVAILABLE and state is not ServiceState.UNAVAILABLE:
         assert reason is not None

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -37,6 +38,7 @@ from howdah.engines.local.pool import Pool
 from howdah.engines.local.probe import ProbeTimes, probe_all
 from howdah.engines.local.removal import remove_service
 from howdah.engines.local.template import ensure_template
+from howdah.engines.local.troubles import Troubles, presentable
 from howdah.engines.local.watch import Watch
 from howdah.engines.protocol import Removal
 from howdah.launcher.client import Launcher
@@ -44,9 +46,9 @@ from howdah.launcher.layout import Layout, closed_ancestor, layout, make_run_dir
 from howdah.launcher.rights import Rights, is_divided
 
 _HOST = "127.0.0.1"
-_FAILED = 1.0
+_LATER = 1.0
 _REPORTED = 30.0
-"""Seconds until another pass: after a failed action, and for what only a person can repair."""
+"""Seconds until another pass: for what becomes better by itself, and for what only a person can repair."""
 
 _log = structlog.get_logger()
 
@@ -72,6 +74,7 @@ class LocalEngine:
         self._probe_times = probe or ProbeTimes()
         self._versions = versions
         self._changes: asyncio.Queue[ServiceId] = asyncio.Queue()
+        self._troubles = Troubles()
         self._machine: Machine | None = None
         self._prober: asyncio.Task[None] | None = None
 
@@ -105,15 +108,19 @@ class LocalEngine:
                 await _perform(machine, action, seen, spec, secrets, files)
             except (HowdahError, OSError) as error:
                 problem = str(error)
-                _log.warning("a step failed", service=str(spec.id), step=type(action).__name__, error=problem)
+                self._troubles.failed(spec.id, type(action).__name__, problem)
             seen = self._observe(spec.id)
-        return _status(machine, spec, wanted, seen, problem)
+        if problem is None:
+            self._troubles.over(spec.id)
+        status = _status(machine, spec, wanted, seen, problem)
+        return status if problem is None else replace(status, retry_after=self._troubles.wait(spec.id))
 
     async def changes(self) -> AsyncIterator[ServiceId]:
         while True:
             yield await self._changes.get()
 
     async def remove(self, service: ServiceId) -> Removal:
+        self._troubles.over(service)
         return await remove_service(self._ready_machine(), service)
 
     async def stop(self, service: ServiceId) -> None:
@@ -220,11 +227,16 @@ def _status(machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed,
         reason = progress(machine, instance)
         if seen.exit is not None:
             reason = f"{reason}; before: {seen.exit}"
+    if reason is None and instance is not None and ready and (why := machine.watch.aside(instance.id)):
+        reason = (
+            f"it could not start with its own settings ({why}) and runs without them; they are in"
+            " postgresql.auto.conf.broken of its data directory"
+        )
+    if reason is not None and instance is not None:
+        reason = presentable(reason, machine.layout.of(instance))
     retry_after: float | None = None
-    if problem is not None:
-        retry_after = _FAILED
-    elif not ready and plan(wanted, seen) is None:
-        retry_after = _REPORTED if is_missing_data(seen) else seen.wait or _FAILED
+    if not ready and plan(wanted, seen) is None:
+        retry_after = _REPORTED if is_missing_data(seen) else seen.wait or _LATER
     return ServiceStatus(
         ready=ready,
         settled=settled,

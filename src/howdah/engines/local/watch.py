@@ -36,6 +36,7 @@ class _Watched:
     missed: int = 0
     writer: int | None = None
     interrupted: bool = False
+    opened: bool = False
 
 
 @dataclass(slots=True)
@@ -43,6 +44,8 @@ class _History:
     failures: int = 0
     next_try: float = 0.0
     exit: str | None = None
+    failed_starts: int = 0
+    aside: str | None = None
 
 
 class Watch:
@@ -132,6 +135,7 @@ class Watch:
         with contextlib.suppress(ProcessLookupError):
             watched.writer = os.pidfd_open(pid)
             watched.interrupted = False
+            watched.opened = True
             asyncio.get_running_loop().add_reader(watched.writer, self._interrupted, watched)
 
     def recovering(self, identifier: InstanceId) -> bool:
@@ -148,6 +152,20 @@ class Watch:
         history = self._history.get(identifier)
         return history.exit if history else None
 
+    def failed_starts(self, identifier: InstanceId) -> int:
+        """How many servers in a row have ended with an error before they let clients in."""
+        history = self._history.get(identifier)
+        return history.failed_starts if history else 0
+
+    def put_aside(self, identifier: InstanceId, because: str | None) -> None:
+        """Note that it starts without its own settings, and because of what; None: with them."""
+        self._history.setdefault(identifier, _History()).aside = because
+
+    def aside(self, identifier: InstanceId) -> str | None:
+        """Why it runs without its own settings; None when it has them."""
+        history = self._history.get(identifier)
+        return history.aside if history else None
+
     def failed(self, identifier: InstanceId, reason: str, *, ran: float = 0.0) -> None:
         """Note an end that nobody asked for, and when to try again: at once, then ever later."""
         history = self._history.setdefault(identifier, _History())
@@ -163,8 +181,11 @@ class Watch:
             if code is not None and code > 0 and (said := self._last_words(watched.instance, ran)):
                 reason = f"{reason}: {said}"
             self.failed(watched.instance.id, reason, ran=ran)
+            history = self._history[watched.instance.id]
+            history.failed_starts = history.failed_starts + 1 if code and code > 0 and not watched.opened else 0
         elif history := self._history.get(watched.instance.id):
-            history.exit = None
+            history.exit = history.aside = None
+            history.failed_starts = 0
         watched.ended.set()
         self._release(watched.instance.id)
         self._changed(watched.instance)

@@ -33,6 +33,10 @@ def _hold(machine: Machine, instance: Instance, spawned: asyncio.Future[Started]
 
 
 def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str) -> Started:
+    if failed := machine.watch.failed_starts(instance.id):
+        # Its tenant's own settings may be why: every other time it is tried without them.
+        aside = machine.launcher.set_aside(instance, aside=failed % 2 == 1) and failed % 2 == 1
+        machine.watch.put_aside(instance.id, machine.watch.last_exit(instance.id) if aside else None)
     arguments = settings(spec, instance, machine.layout.of(instance), shared=machine.launcher.rights.privileged)
     arguments |= {"howdah.configuration": digest}
     line = [f"--{name}={value}" for name, value in arguments.items()]
