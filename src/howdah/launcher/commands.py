@@ -6,14 +6,14 @@ import errno
 import subprocess
 from collections.abc import Mapping, Sequence
 
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
 def run(
     command: Sequence[str],
     prefix: Sequence[str] = (),
     *,
-    environment: Mapping[str, str] = _ENVIRONMENT,
+    environment: Mapping[str, str] = ENVIRONMENT,
     limit: float,
 ) -> subprocess.CompletedProcess[str]:
     """``prefix``: what makes it run as another user. Raises OSError when it has no end within ``limit`` seconds."""

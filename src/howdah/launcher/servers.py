@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from howdah.domain.instances import Instance
-from howdah.launcher.commands import run
+from howdah.launcher.commands import ENVIRONMENT, run
 from howdah.launcher.confinement import Confinement
 from howdah.launcher.homes import make_home, open_data
 from howdah.launcher.layout import InstancePaths, Layout
@@ -69,14 +69,16 @@ class Servers:
             self._remove_entry(instance, paths.data, name)
         program = [str(root / "bin" / "postgres"), "-D", str(paths.data), *settings]
         everything = {"LD_LIBRARY_PATH": str(root / "lib"), "PATH": f"{root / 'bin'}:/usr/bin:/bin", **environment}
+        # Given once it is the instance's user: what begins the command is root still, and the libraries are not root's.
+        given = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in everything.items())]
         output = _new_output(paths.startup_log, instance)
         try:
             child = subprocess.Popen(
-                [*confined, *self._rights.becoming(instance.uid), *program],
+                [*confined, *self._rights.becoming(instance.uid), *given, *program],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=everything,
+                env=ENVIRONMENT,
                 cwd="/",
                 start_new_session=True,
                 umask=0o077,
