@@ -62,7 +62,7 @@ def is_stopped(pid: int) -> bool:
     " what was not yet synced torn or overwritten)",
     then="The store opens and holds every acknowledged write, each whole, and nothing out of order",
 )
-@pytest.mark.parametrize("moments", [40, pytest.param(1500, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("moments", [40, pytest.param(400, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
 def test_a_copy_of_any_moment_holds_all_that_was_acknowledged(
     tmp_path: Path, chance: random.Random, moments: int
 ) -> None:
