@@ -84,7 +84,10 @@ class Tenant:
         return shown["state"], shown["reason"]
 
     def until_running(self, *, within: float = 60) -> None:
-        self.server.wait_until(self.id, "running", within=within)
+        try:
+            self.server.wait_until(self.id, "running", within=within)
+        except pytest.fail.Exception:
+            pytest.fail(f"running: not within {within} s; it is {self.state()}")
 
     def until_reason(self, *words: str, state: str = "unavailable", within: float = 60) -> str:
         """The reason why it is in ``state``, once it has all of ``words`` in it."""

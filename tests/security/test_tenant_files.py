@@ -70,26 +70,53 @@ def test_a_changed_mode_is_put_right_at_the_next_start(tenant: Tenant, mode: str
     assert {path.stat().st_mode & 0o7777 for path in (tenant.data, tenant.log)} == {0o700}
 
 
+PIPE = "rm -rf {0}; mkfifo {0}"
+DIRECTORY = "rm -rf {0}; mkdir {0}; touch {0}/in-the-way"
+SOCKET = "rm -rf {0}; cd {1} && /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"{2}\")'"
+
+
+def plant(tenant: Tenant, what: str, *paths: Path) -> None:
+    for path in paths:
+        said = tenant.shell(what.format(path, path.parent, path.name))
+        assert said.status == 0, said.text
+
+
 @pytest.mark.fault(
     what="As superuser: named pipes, sockets and directories in place of postmaster.pid and the log",
     then="Nobody waits for them; a restart removes what is in the way",
 )
-def test_nothing_that_is_no_file_is_waited_for(tenant: Tenant) -> None:
-    for plant in (
-        "rm -rf {0}; mkfifo {0}",
-        "rm -rf {0}; mkdir {0}; touch {0}/in-the-way",
-        "rm -rf {0}; cd {1} && /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"{2}\")'",
-    ):
-        for path in (
-            tenant.data / "postmaster.pid",
-            *(tenant.log / f"postgres-{day}.json" for day in WEEKDAYS.split()),
-        ):
-            said = tenant.shell(plant.format(path, path.parent, path.name))
-            assert said.status == 0, said.text
-        assert tenant.state()[0] in ("running", "restarting", "unavailable")
-        # Postgres ends when its postmaster.pid is not its own any more, by itself, within a minute.
-        tenant.restart()
-        tenant.until_running()
+@pytest.mark.parametrize("what", [PIPE, DIRECTORY, SOCKET], ids=["pipe", "directory", "socket"])
+def test_nothing_that_is_no_file_is_waited_for(tenant: Tenant, what: str) -> None:
+    plant(
+        tenant, what, *(tenant.log / f"postgres-{day}.{kind}" for day in WEEKDAYS.split() for kind in ("json", "log"))
+    )
+    if what != PIPE:
+        plant(tenant, what, tenant.data / "postmaster.pid")
+    assert tenant.state()[0] in ("running", "restarting", "unavailable")
+    before = postmaster_of(tenant)
+    tenant.restart()
+    eventually("the old server has ended", lambda: not alive(before))
+    tenant.until_running()
+
+
+def postmaster_of(tenant: Tenant) -> int:
+    """Also when its postmaster.pid is gone."""
+    return int(tenant.sql("SELECT pg_read_file('/proc/self/stat')")[0][0].rpartition(")")[2].split()[1])
+
+
+@pytest.mark.long
+@pytest.mark.fault(
+    what="As superuser: a named pipe in place of postmaster.pid, at which its server waits when it should end",
+    then="Killed after the time that a shutdown may take, and started again",
+)
+def test_a_server_that_does_not_end_is_killed(tenant: Tenant, measured: Callable[[str, float], None]) -> None:
+    before = postmaster_of(tenant)
+    plant(tenant, PIPE, tenant.data / "postmaster.pid")
+    began = time.monotonic()
+    tenant.restart()
+    eventually("the old server has ended", lambda: not alive(before), within=120)
+    tenant.until_running()
+    measured("until running again", time.monotonic() - began)
 
 
 @pytest.mark.fault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,9 @@ from howdah.launcher.processes import ProcessFacts, all_pids, inspect_process
 from howdah.launcher.rights import Rights
 
 PID_FILE = "postmaster.pid"
+LOGS = tuple(f"postgres-{day}.{kind}" for day in calendar.day_abbr for kind in ("json", "log"))
+"""What a server writes to its log directory: one file for each day of the week."""
+
 INSTANCE = "howdah.instance"
 """A setting of ours on the command line: by it a running server says which instance it is."""
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from howdah.launcher.commands import ENVIRONMENT, run
 from howdah.launcher.confinement import Confinement
 from howdah.launcher.homes import make_home, open_data
 from howdah.launcher.layout import InstancePaths, Layout
-from howdah.launcher.look import PID_FILE
+from howdah.launcher.look import LOGS, PID_FILE
 from howdah.launcher.processes import has_ended, pids_in_directories, pids_of_user, started_at, uid_of
 from howdah.launcher.removal import discard
 from howdah.launcher.rights import Rights, becoming
@@ -64,6 +65,7 @@ class Servers:
             self._clear_leftovers(instance, paths)
         make_home(self._layout, self._rights, instance)
         open_data(paths)
+        self._clear_log(instance, paths)
         # The role comes from what is wanted, never from what lies in a directory that the tenant can write.
         for name in _SIGNAL_FILES:
             self._remove_entry(instance, paths.data, name)
@@ -140,6 +142,20 @@ class Servers:
         self._remove_entry(instance, paths.data, PID_FILE)
         if paths.sockets.is_dir():
             self._remove_entry(instance, paths.sockets, f".s.PGSQL.{instance.port}.lock")
+
+    def _clear_log(self, instance: Instance, paths: InstancePaths) -> None:
+        """A server would wait for ever to write to a named pipe that its tenant put in the place of its log."""
+        handle = os.open(paths.log, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            for name in LOGS:
+                try:
+                    plain = stat.S_ISREG(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode)
+                except FileNotFoundError:
+                    continue
+                if not plain:
+                    self._remove_entry(instance, paths.log, name)
+        finally:
+            os.close(handle)
 
     def _remove_entry(self, instance: Instance, directory: Path, name: str) -> None:
         """Remove one name from an instance's directory, without following it; its tenant may have made it anything."""
