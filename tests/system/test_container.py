@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
+import pytest
 from fixtures.server import Server, alive, eventually
 
 from howdah.domain.settings import ApiSettings, RouterSettings
@@ -47,6 +48,18 @@ def test_what_the_image_is_made_from_is_not_ignored() -> None:
     kept = {line[2:] for line in (TOP / ".containerignore").read_text().splitlines() if line.startswith("!/")}
     assert all((TOP / name).exists() for name in kept)
     assert {"Makefile", "pyproject.toml", "requirements.lock", "scripts", "src", "packaging"} <= kept
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to lack")
+def test_a_start_without_a_capability_that_is_needed_says_so(tmp_path: Path) -> None:
+    command = ["setpriv", "--bounding-set=-sys_ptrace", sys.executable, "-m", "howdah", "serve"]
+    done = subprocess.run(
+        [*command, "--state", str(tmp_path / "state")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "without the capabilities SYS_PTRACE" in done.stderr
+    assert "--cap-add SYS_PTRACE" in done.stderr
+    assert not (tmp_path / "state").exists()
 
 
 def test_stopping_the_container_stops_every_server_in_order(new_server: Callable[..., Server], tmp_path: Path) -> None:

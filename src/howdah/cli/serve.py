@@ -47,6 +47,7 @@ def serve(
     from howdah.cli.config import environment_of
     from howdah.cli.logs import set_up_logs
     from howdah.engines.local.allocation import number_range
+    from howdah.launcher.capabilities import check_capabilities
     from howdah.launcher.layout import layout
     from howdah.launcher.protections import check_required
     from howdah.launcher.rights import is_divided
@@ -57,6 +58,7 @@ def serve(
     if not is_divided():
         check_required(settings.postgres.require, settings.state)
     if is_undivided():
+        check_capabilities()
         divide(layout(settings, privileged=True), uids, _arguments(settings), environment_of(settings))
     launcher = join(uids)
     set_up_logs()
