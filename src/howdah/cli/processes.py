@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from howdah.control.paths import lock_file, router_directory
-from howdah.launcher.processes import all_pids, inspect_process, pids_in_directories
+from howdah.launcher.processes import all_pids, inspect_process, pids_in_directories, uid_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,19 @@ def control_plane(state: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        said = os.pread(descriptor, 20, 0).strip()
-        return int(said) if said.isdigit() else None
+        return _holder(descriptor)
     finally:
         os.close(descriptor)
     return None
+
+
+def _holder(descriptor: int) -> int | None:
+    """Who says in the lock that it holds it; nobody but its owner could, and only the owner's processes are meant."""
+    try:
+        pid = int(os.pread(descriptor, 20, 0))
+        return pid if pid > 0 and uid_of(pid) == os.fstat(descriptor).st_uid else None
+    except (OSError, ValueError):
+        return None
 
 
 def routers(state: Path) -> list[int]:

@@ -59,7 +59,8 @@ def serve(
         check_required(settings.postgres.require, settings.state)
     if is_undivided():
         check_capabilities()
-        divide(layout(settings, privileged=True), uids, _arguments(settings), environment_of(settings))
+        places = layout(settings, privileged=True)
+        divide(places, uids, settings.domain, _arguments(settings), environment_of(settings))
     launcher = join(uids)
     set_up_logs()
     try:

@@ -28,16 +28,21 @@ _POLL = 0.01
 def main() -> None:
     arguments = _arguments()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # It ends when its control plane has, and not before.
+        # It ends when its control plane has, and not before. Ignored they would be for servers too, until they are up.
+        signal.signal(number, _go_on)
     control = socket.socket(fileno=arguments.socket)
     layout = Layout(arguments.state, arguments.run, arguments.binaries, arguments.templates)
     rights = Rights(True, arguments.operator, arguments.group, range(arguments.uids[0], arguments.uids[1] + 1))
-    table = Verbs(layout, rights, HOSTS).table
+    table = Verbs(layout, rights, HOSTS, domain=arguments.domain).table
     _wait_for_turn(arguments.state / "services" / ".launcher", control)
     while connection := _accept(control):
         threading.Thread(target=serve, args=(connection, table), daemon=True).start()
     # At once, whatever the threads do: every verb may be killed at any instruction, and a new launcher waits for this.
     os._exit(0)
+
+
+def _go_on(number: int, frame: object) -> None:
+    pass
 
 
 def serve(connection: socket.socket, table: Mapping[str, Callable[..., Any]]) -> None:
@@ -84,6 +89,7 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=Path, required=True)
     for name in ("operator", "group", "socket"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--domain", required=True)
     parser.add_argument("--uids", type=int, nargs=2, required=True)
     return parser.parse_args()
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from howdah.domain.instances import Instance
-from howdah.launcher.files import is_plain_directory, read_own, replace_file, sync_directory
+from howdah.launcher.files import is_plain_directory, read_foreign, read_own, replace_file, sync_directory
 from howdah.launcher.layout import CONFIGURATION_FILES, InstancePaths, Layout, make_run_directory
 from howdah.launcher.rights import Rights
 
@@ -92,7 +92,10 @@ def place(layout: Layout, rights: Rights, instance: Instance, clone: str | None,
     # The parents too: their entries are new, and what follows says that the data directory is there for good.
     for directory in (paths.home, paths.home.parent, paths.home.parent.parent):
         sync_directory(directory)
-    note = {"version": version, "system_identifier": str(_system_identifier(paths.data))}
+    note = {
+        "version": version,
+        "system_identifier": str(_system_identifier(paths.data, owner=rights.owner(instance.uid))),
+    }
     replace_file(paths.initialised, json.dumps(note).encode(), mode=0o600)
 
 
@@ -163,9 +166,8 @@ def _give_entry(name: str, parent: int | None, uid: int, allowed: set[int]) -> N
         os.close(handle)
 
 
-def _system_identifier(data: Path) -> int:
-    handle = os.open(data / "global" / "pg_control", os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        return struct.unpack("<Q", os.pread(handle, 8, 0))[0]
-    finally:
-        os.close(handle)
+def _system_identifier(data: Path, *, owner: int) -> int:
+    content = read_foreign(data / "global", "pg_control", owner=owner, most=8)
+    if content is None or len(content) < 8:
+        raise FileNotFoundError(f"{data} is no data directory of Postgres: it has no global/pg_control")
+    return struct.unpack("<Q", content)[0]

@@ -103,9 +103,19 @@ def layout(settings: Settings, *, privileged: bool) -> Layout:
     return Layout(
         state=state,
         run=Path("/run/howdah") if privileged else _own_run_directory(),
-        binaries=Path(os.path.realpath(settings.postgres.binaries or state / "postgres")),
-        templates=Path(os.path.realpath(settings.postgres.templates or state / "templates")),
+        binaries=_resolved(settings.postgres.binaries or state / "postgres"),
+        templates=_resolved(settings.postgres.templates or state / "templates"),
     )
+
+
+def _resolved(path: Path) -> Path:
+    """Where it really lies; as root we make it there for the system user, who must not choose where that is."""
+    real = Path(os.path.realpath(path))
+    if real == Path(os.path.realpath(path.parent), path.name):
+        return real
+    if path.is_symlink() and os.lstat(path).st_uid in (0, os.geteuid()):
+        return real
+    raise SetupError(f"{path} is a link that neither root nor you made; remove it, or make it anew as root")
 
 
 def _own_run_directory() -> Path:

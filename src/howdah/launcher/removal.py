@@ -149,7 +149,8 @@ def discard(rights: Rights, directory: Path, uid: int | None) -> None:
         return
     delete = ["find", "-P", str(directory), "-xdev", "-mindepth", "1", "-delete"]
     done = run(delete, rights.becoming(uid), limit=LIMIT)
-    if done.returncode != 0:
+    if done.returncode != 0 and (uid is not None or not rights.privileged):
+        # Never as root, whom modes do not hinder: chmod may follow a link put in the place of a file meanwhile.
         run(["chmod", "-R", "u+rwX", str(directory)], rights.becoming(uid), limit=LIMIT)
         done = run(delete, rights.becoming(uid), limit=LIMIT)
     if done.returncode != 0:
@@ -162,7 +163,11 @@ def _discard_litter(rights: Rights, uid: int) -> None:
     """What processes of an instance left in places that are everybody's; its uid may be another's one day. What cannot
     be deleted with its own rights stays: it belongs in part to somebody else."""
     mine = [*(place for place in _PUBLIC if Path(place).is_dir()), "-xdev", "-user", str(uid)]
-    run(["find", "-P", *mine, "-type", "d", "-exec", "chmod", "u+rwx", "{}", ";"], rights.becoming(uid), limit=LIMIT)
+    run(
+        ["find", "-P", *mine, "-type", "d", "!", "-perm", "-700", "-exec", "chmod", "u+rwx", "{}", ";"],
+        rights.becoming(uid),
+        limit=LIMIT,
+    )
     run(["find", "-P", *mine, "-delete"], rights.becoming(uid), limit=LIMIT)
     for kind, identifier in ipc_of(uid):
         run(["ipcrm", f"--{_IPCRM[kind]}", str(identifier)], rights.becoming(uid), limit=LIMIT)

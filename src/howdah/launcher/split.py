@@ -31,28 +31,38 @@ def is_undivided() -> bool:
     return os.geteuid() == 0 and not is_divided()
 
 
-def divide(layout: Layout, uids: range, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+def divide(layout: Layout, uids: range, domain: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Start the launcher, then become ``howdah <arguments>`` as the system user, in this same process.
 
-    ``environment``: of the new program, beside what it needs of ours. Does not return. Raises SetupError.
+    ``domain``: that of all hostnames. ``environment``: of the new program, beside what it needs of ours. Does not
+    return. Raises SetupError.
     """
+    _open_standard_streams()
     user = require_system_user()
     rights = Rights(True, user.pw_uid, user.pw_gid, uids)
     check_program()
     try:
         prepare(layout, rights)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        _spawn(layout, rights, theirs)
+        _spawn(layout, rights, domain, theirs)
         theirs.close()
         ours.set_inheritable(True)
         kept = {SOCKET: str(ours.fileno()), "HOME": str(layout.state), "XDG_CACHE_HOME": str(CACHE)}
         kept |= _kept() | dict(environment)
         command = [*becoming(user.pw_uid, user.pw_gid), _python(), *_program(), *arguments]
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
         os.execve(command[0], command, kept)
     except OSError as error:
         raise SetupError(f"Howdah cannot be started as {SYSTEM_USER}: {error}") from None
+
+
+def _open_standard_streams() -> None:
+    """Those that our caller has closed: a socket of ours must not become somebody's output."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
 
 
 def join(uids: range) -> Launcher | None:
@@ -148,14 +158,14 @@ def check_program() -> None:
             )
 
 
-def _spawn(layout: Layout, rights: Rights, control: socket.socket) -> None:
+def _spawn(layout: Layout, rights: Rights, domain: str, control: socket.socket) -> None:
     paths = {"state": layout.state, "run": layout.run, "binaries": layout.binaries, "templates": layout.templates}
     numbers = {"operator": rights.operator, "group": rights.group, "socket": control.fileno()}
     options = [part for name, value in (paths | numbers).items() for part in (f"--{name}", str(value))]
     subprocess.Popen(
         [
             *(_python(), "-I", "-m", "howdah.launcher", *options),
-            *("--uids", str(rights.uids.start), str(rights.uids.stop - 1)),
+            *("--domain", domain, "--uids", str(rights.uids.start), str(rights.uids.stop - 1)),
         ],
         stdin=subprocess.DEVNULL,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},

@@ -7,7 +7,9 @@ of the range, and no verb runs a command, writes a file or signals a process of 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,19 @@ from howdah.launcher.servers import Servers, Started
 
 LONGEST_LOG = 64 * 1024
 LONGEST_NOTE = 4096
+_LABELS = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+")
 
 
 class Verbs:
     """Safe to call from several threads; the caller sees to it that nothing is done twice at a time to one instance."""
 
-    def __init__(self, layout: Layout, rights: Rights, hosts: Path) -> None:
+    def __init__(self, layout: Layout, rights: Rights, hosts: Path, *, domain: str = "localhost") -> None:
+        """``domain``: below which instances have the names that ``hosts`` may get."""
         self._layout = layout
         self._rights = rights
         self._confinement = Confinement(layout.state, rights)
         self._servers = Servers(layout, rights, self._confinement)
+        self._domain = domain.lower()
         self._hosts = HostsBlock(hosts, owner=layout.state)
         self.table: dict[str, Callable[..., Any]] = {
             verb.__name__: verb
@@ -134,8 +139,19 @@ class Verbs:
 
     def keep_hosts(self, address: str, names: Sequence[str]) -> None:
         """Keep these names, and no others of ours, in the system's hosts file. Raises OSError."""
-        self._hosts.replace(address, names)
+        for name in names:
+            labels = name.removesuffix(self._domain)
+            if labels == name or not _LABELS.fullmatch(labels):
+                raise ValueError(f"{name!r} is not a name below {self._domain}")
+        self._hosts.replace(_address(address), names)
 
     def _checked(self, instance: Instance) -> Instance:
         self._rights.check(instance.uid)
         return instance
+
+
+def _address(said: str) -> str:
+    try:
+        return str(ip_address(said))
+    except ValueError:
+        raise ValueError(f"{said!r} is not an address") from None

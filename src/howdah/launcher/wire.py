@@ -52,10 +52,13 @@ def receive(connection: socket.socket) -> Any:
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:
-    content = connection.recv(count, socket.MSG_WAITALL)
-    if len(content) < count:
-        raise EOFError("the other end is closed")
-    return content
+    content = bytearray()
+    while len(content) < count:  # A signal may cut short what one call waits for.
+        part = connection.recv(count - len(content), socket.MSG_WAITALL)
+        if not part:
+            raise EOFError("the other end is closed")
+        content += part
+    return bytes(content)
 
 
 def _encode(value: object) -> object:

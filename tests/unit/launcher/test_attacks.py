@@ -11,13 +11,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from fixtures.server import eventually
 
+from howdah.cli.processes import control_plane
+from howdah.control.lock import hold
+from howdah.control.paths import lock_file
+from howdah.domain.errors import SetupError
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
+from howdah.domain.settings import Settings
 from howdah.launcher.client import Launcher
-from howdah.launcher.layout import Layout
+from howdah.launcher.layout import Layout, layout
 from howdah.launcher.limits import Limits
+from howdah.launcher.processes import pids_of_user, uid_of
 from howdah.launcher.rights import Rights
+from howdah.launcher.verbs import Verbs
 
 UIDS = range(270000, 270010)
 LIMITS = Limits(None, 1024, None)
@@ -67,3 +75,72 @@ def test_libraries_beside_postgres_are_loaded_by_nothing_that_is_root_still(
     started = launcher.start(INSTANCE, "18.6.0", [], environment={}, limits=LIMITS, storage_gib=1)
     os.waitpid(started.pid, 0)
     assert seen.read_text() == f"{INSTANCE.uid}\n"
+
+
+def test_a_tenant_that_kills_whatever_its_user_runs_is_killed_itself(launcher: Launcher) -> None:
+    """It forks away from what kills one process, and kills at once what has only its own rights."""
+    attack = "import os\nwhile True:\n  try: os.kill(-1, 9)\n  except ProcessLookupError: os.fork()"
+    setpriv = ["setpriv", "--reuid", str(INSTANCE.uid), "--regid", str(INSTANCE.uid), "--clear-groups"]
+    with subprocess.Popen([*setpriv, "/usr/bin/python3", "-I", "-c", attack]) as attacker:
+        eventually("it attacks", lambda: uid_of(attacker.pid) == INSTANCE.uid)
+        assert launcher.kill_all(INSTANCE)
+    assert pids_of_user(UIDS.start) == []
+
+
+def test_a_link_that_root_did_not_make_does_not_choose_a_directory(places: Layout, tmp_path: Path) -> None:
+    """Where there is none root would make one, and give it to the system user."""
+    places.binaries.symlink_to(tmp_path / "sshd.service.d")
+    assert layout(Settings(state=places.state), privileged=True).binaries == tmp_path / "sshd.service.d"
+    os.lchown(places.binaries, 12345, 12345)
+    with pytest.raises(SetupError, match="neither root nor you made"):
+        layout(Settings(state=places.state), privileged=True)
+
+
+def test_the_lock_names_a_process_of_its_owner_or_none(tmp_path: Path) -> None:
+    """Root ends the process that is named there."""
+    file = lock_file(tmp_path)
+    with hold(file):
+        assert control_plane(tmp_path) == os.getpid()
+        os.chown(file, 12345, 12345)
+        assert control_plane(tmp_path) is None
+        for said in (b"-1", b"0", b"x", b"1"):
+            file.write_bytes(said)
+            assert control_plane(tmp_path) is None, said
+
+
+def test_a_data_directory_is_read_without_following_links_or_waiting(
+    launcher: Launcher, places: Layout, tmp_path: Path
+) -> None:
+    launcher.prepare(INSTANCE)
+    data = places.of(INSTANCE).data
+    data.mkdir()
+    (data / "global").symlink_to(tmp_path)
+    (tmp_path / "pg_control").write_bytes(bytes(8))
+    with pytest.raises(FileNotFoundError, match="no data directory"):
+        launcher.place(INSTANCE, None, "18.6.0")
+    (data / "global").unlink()
+    (data / "global").mkdir()
+    os.mkfifo(data / "global" / "pg_control")
+    with pytest.raises(FileNotFoundError, match="no data directory"):
+        launcher.place(INSTANCE, None, "18.6.0")
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("127.0.0.1\n203.0.113.1 deb.debian.org", "x.localhost"),
+        ("127.0.0.1", "x.localhost\n203.0.113.1 deb.debian.org"),
+        ("127.0.0.1", "deb.debian.org other.localhost"),
+        ("elsewhere", "x.localhost"),
+        ("127.0.0.1", "deb.debian.org"),
+        ("127.0.0.1", "localhost"),
+    ],
+)
+def test_the_hosts_file_gets_names_of_services_alone(places: Layout, address: str, name: str) -> None:
+    hosts = places.state / "hosts"
+    table = Verbs(places, Rights.in_process(UIDS), hosts, domain="localhost").table
+    with pytest.raises(ValueError, match="not a"):
+        table["keep_hosts"](address, [name])
+    assert not hosts.exists()
+    table["keep_hosts"]("127.0.0.1", ["x.org.localhost"])
+    assert "127.0.0.1 x.org.localhost" in hosts.read_text()
