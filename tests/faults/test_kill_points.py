@@ -24,15 +24,21 @@ AGAIN = "HOWDAH_TEST_BOUNDARY"
 
 
 @pytest.fixture(scope="module")
-def life() -> Iterator[Life]:
-    """One server for all kills: what one leaves behind would be found after the next."""
+def top() -> Iterator[Path]:
+    """A directory that the users of servers may pass through, with a short name."""
     top = Path(tempfile.mkdtemp(prefix="hwd-"))
     top.chmod(0o755)
+    yield top
+    shutil.rmtree(top)
+
+
+@pytest.fixture(scope="module")
+def life(top: Path) -> Iterator[Life]:
+    """One server for all kills: what one leaves behind would be found after the next."""
     server = BoundaryServer(top / "state")
     server.start()
     yield Life(server)
     server.stop_everything()
-    shutil.rmtree(top)
 
 
 def boundaries(life: Life, operation: str) -> list[Boundary]:
@@ -108,11 +114,8 @@ def test_a_kill_at_any_boundary_leaves_what_was_asked_for(life: Life, operation:
     what="The very first start is killed (SIGKILL) at any step",
     then="The next one makes one organization and one key, and leaves it to its owner",
 )
-def test_a_kill_at_any_boundary_of_the_first_start_leaves_one_key(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for ancestor in (tmp_path.parent, tmp_path.parent.parent):
-        ancestor.chmod(0o711)
-    whole = BoundaryServer(tmp_path / "whole")
+def test_a_kill_at_any_boundary_of_the_first_start_leaves_one_key(top: Path) -> None:
+    whole = BoundaryServer(top / "whole")
     whole.order()
     whole.start()
     crossed = once_per_run(whole.crossed())
@@ -120,7 +123,7 @@ def test_a_kill_at_any_boundary_of_the_first_start_leaves_one_key(tmp_path: Path
     assert len(crossed) > 10
     for number, boundary in enumerate(crossed):
         print(f"killed at {boundary}")
-        server = BoundaryServer(tmp_path / str(number))
+        server = BoundaryServer(top / str(number))
         server.order(boundary.role, boundary.at)
         server.spawn()
         eventually("the kill", lambda one=server: one.ended() or one.is_ready(), within=60)
