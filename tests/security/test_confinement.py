@@ -156,6 +156,18 @@ def test_doctor_tells_of_servers_whose_rules_are_gone_and_a_restart_brings_them_
     assert service.reaches("127.0.0.1", router_port(server))
 
 
+def test_the_next_control_plane_brings_back_rules_that_a_firewalls_reload_removed(server: Server) -> None:
+    service = Service(server)
+    postmaster = service.postmaster
+    subprocess.run(["nft", "flush", "ruleset"], check=True)
+    assert service.reaches("127.0.0.1", api_port(server))
+    server.kill()
+    server.start()
+    assert not service.reaches("127.0.0.1", api_port(server))
+    assert service.reaches("127.0.0.1", router_port(server))
+    assert service.postmaster == postmaster, "the server went on"
+
+
 def test_root_that_stops_what_an_ordinary_user_started_ends_nothing_else_of_that_user() -> None:
     user = 269_010
     with tempfile.TemporaryDirectory(prefix="hwd-") as top:

@@ -74,6 +74,9 @@ class Launcher:
         found = self._call("find_servers", instances)
         return [(instance, Started(pid, started)) for instance, pid, started in found]
 
+    def hold_again(self, instances: Sequence[Instance]) -> None:
+        self._call("hold_again", instances)
+
     def exit_status(self, pid: int) -> int | None:
         return self._call("exit_status", pid)
 

@@ -56,6 +56,13 @@ class Confinement:
             command = [*cgroups.prefix(cgroups.make(self._group, instance.id.ubid, limits)), *command]
         return command
 
+    def hold_again(self, instances: Sequence[Instance]) -> None:
+        """Those that run already: the reload of a firewall removes the rules of everybody. Raises OSError."""
+        ports = {instance.uid: instance.port for instance in instances if instance.uid is not None}
+        if self._no_egress is None and ports:
+            with self._turn:
+                egress.allow(self._owner, ports, self._router_ports)
+
     def kill(self, instance: Instance) -> None:
         """Every process in its control group at once, where it has one; nothing can fork away from that."""
         if self._group is not None:

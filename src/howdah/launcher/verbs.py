@@ -54,7 +54,7 @@ class Verbs:
                     self.kill_all,
                 ),
                 *(self.delete, self.delete_leftover, self.remove_empty, self.tidy_sockets),
-                *(self.keep_hosts, self.open_router),
+                *(self.keep_hosts, self.open_router, self.hold_again),
             )
         }
 
@@ -68,6 +68,9 @@ class Verbs:
 
     def find_servers(self, instances: Sequence[Instance]) -> list[tuple[Instance, int, int]]:
         return list(look.find_servers(self._layout, self._rights, [self._checked(one) for one in instances]))
+
+    def hold_again(self, instances: Sequence[Instance]) -> None:
+        self._confinement.hold_again([self._checked(one) for one in instances])
 
     def exit_status(self, pid: int) -> int | None:
         return self._servers.exit_status(pid)

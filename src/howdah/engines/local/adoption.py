@@ -24,7 +24,12 @@ def adopt(machine: Machine, instance: Instance) -> None:
 
 def adopt_all(machine: Machine) -> int:
     """Watch every running server that the registry knows; how many."""
-    for instance, process in machine.launcher.find_servers(machine.registry.all()):
+    found = machine.launcher.find_servers(machine.registry.all())
+    try:
+        machine.launcher.hold_again([instance for instance, _ in found])
+    except OSError as error:
+        _log.warning("running servers are not held to their egress rules", error=str(error))
+    for instance, process in found:
         machine.watch.hold(instance, process)
     return len(machine.watch.held())
 
