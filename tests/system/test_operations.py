@@ -283,12 +283,12 @@ def test_a_tenant_broke_its_own_server(operator: Operator) -> None:
     server = operator.server
     service = with_rows(server)
     with psycopg.connect(service["connectionString"], autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET shared_preload_libraries = 'nowhere'")
+        connection.execute("COPY (SELECT 1) TO PROGRAM 'mv global/pg_control moved_control'")
     kill_and_wait(server.postmaster(service["id"]))
     server.wait_until(service["id"], "unavailable")
     (why,) = blocks("… a service is unavailable")
     (mend,) = blocks("… a tenant broke its own server")
-    eventually("it says why", lambda: "nowhere" in operator.does(why, SERVICE=service["id"]), every=0.2)
+    eventually("it says why", lambda: "pg_control" in operator.does(why, SERVICE=service["id"]), every=0.2)
     operator.does(mend, SERVICE=service["id"])
     server.wait_until(service["id"], "running")
     assert rows(service["connectionString"]) == (100,)
