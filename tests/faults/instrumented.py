@@ -137,13 +137,13 @@ def instrument_control_plane(boundaries: Boundaries) -> None:
         connection.set_trace_callback(trace)
         return connection
 
-    def make(self: Launcher, rights: Any, call: Callable[..., Any], *more: Any) -> None:
+    def make(self: Launcher, rights: Any, call: Callable[..., Any], *more: Any, **named: Any) -> None:
         def calling(verb: str, *arguments: Any) -> Any:
             if verb in LOOKS:
                 return call(verb, *arguments)
             return boundaries.around(f"launcher {verb}", call)(verb, *arguments)
 
-        made(self, rights, calling, *more)
+        made(self, rights, calling, *more, **named)
 
     store._connect = connect_and_trace
     store.Store._transact = boundaries.around("transaction", store.Store._transact)  # type: ignore[method-assign]
@@ -155,8 +155,8 @@ def instrument_launcher(boundaries: Boundaries) -> None:
 
     made = Verbs.__init__
 
-    def make(self: Verbs, *arguments: Any) -> None:
-        made(self, *arguments)
+    def make(self: Verbs, *arguments: Any, **named: Any) -> None:
+        made(self, *arguments, **named)
         for name, verb in self.table.items():
             if name not in LOOKS:
                 self.table[name] = boundaries.around(f"verb {name}", verb)

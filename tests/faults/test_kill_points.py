@@ -16,7 +16,7 @@ import pytest
 from faults.killing import OPERATIONS, Boundary, BoundaryServer, Life
 from fixtures.server import eventually
 
-FEW = 2
+FEW = 1
 """Boundaries of each operation in the quick selection."""
 
 AGAIN = "HOWDAH_TEST_BOUNDARY"
