@@ -3,6 +3,7 @@ user from here on. Nothing that faces the network runs as root."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import socket
@@ -46,6 +47,7 @@ def divide(layout: Layout, uids: range, domain: str, arguments: Sequence[str], e
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         _spawn(layout, rights, domain, theirs)
         theirs.close()
+        _keep_files_of_root()
         ours.set_inheritable(True)
         kept = {SOCKET: str(ours.fileno()), "HOME": str(layout.state), "XDG_CACHE_HOME": str(CACHE)}
         kept |= _kept() | dict(environment)
@@ -63,6 +65,14 @@ def _open_standard_streams() -> None:
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(handle, True)
     os.close(handle)
+
+
+def _keep_files_of_root() -> None:
+    """What a shell of root's left open for its children may be more than the system user is allowed to open."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # That by which they are listed is closed by now.
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
 
 
 def join(uids: range) -> Launcher | None:
@@ -156,6 +166,11 @@ def check_program() -> None:
                 f"started as root Howdah does its work as the user '{SYSTEM_USER}', who cannot read {path}: {closed}"
                 " is closed to others; install Howdah with a Python that all users can run"
             )
+    if run([_python(), "-I", "-c", "import howdah.launcher"], limit=60).returncode != 0:
+        raise SetupError(
+            f"started as root Howdah must be installed in its Python; {_python()} finds it by PYTHONPATH or the working"
+            " directory alone, which a process with root's rights does not follow: pip install it"
+        )
 
 
 def _spawn(layout: Layout, rights: Rights, domain: str, control: socket.socket) -> None:
