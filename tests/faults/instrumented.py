@@ -85,9 +85,11 @@ class Boundaries:
         """A hook for ``sys.addaudithook``."""
         if event == "open":
             path, _, flags = arguments
-            if isinstance(path, int) or not flags & WRITING or os.fspath(path) in ("/dev/null", b"/dev/null"):
+            if isinstance(path, int) or not flags & WRITING:
                 return
-            self.cross(f"open {os.path.basename(path)!s}")
+            name = os.path.basename(os.fsdecode(path))
+            if name != "null" and ".pyc" not in name:  # Python's own
+                self.cross(f"open {name}")
         elif event in EFFECTS:
             self.cross(event)
 
