@@ -41,7 +41,7 @@ def test_a_caller_leaves_no_open_file_to_the_system_user_and_may_have_closed_its
     server.kill()
     before = server.log
 
-    def unusual(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    def unusual(command: list[str], **options: Any) -> subprocess.Popen[Any]:
         return started(["/bin/sh", "-c", UNUSUAL, "sh", *command], **options)
 
     monkeypatch.setattr(subprocess, "Popen", unusual)

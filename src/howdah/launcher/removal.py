@@ -19,6 +19,9 @@ from howdah.launcher.rights import Rights
 LIMIT = 600.0
 """Seconds that one deletion may take."""
 
+_LAST_WORDS = ("/bin/sh", "-c", '"$@" 2>&1 >/dev/null | tail -c 300', "sh")
+"""Begins a command of which only the end of its complaints is kept: a tenant decides how many there are."""
+
 _PUBLIC = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock")
 _IPCRM = {"shm": "shmem-id", "sem": "semaphore-id", "msg": "queue-id"}
 
@@ -147,14 +150,14 @@ def discard(rights: Rights, directory: Path, uid: int | None) -> None:
     if not is_plain_directory(directory):
         directory.unlink(missing_ok=True)
         return
-    delete = ["find", "-P", str(directory), "-xdev", "-mindepth", "1", "-delete"]
+    delete = [*_LAST_WORDS, "find", "-P", str(directory), "-xdev", "-mindepth", "1", "-delete"]
     done = run(delete, rights.becoming(uid), limit=LIMIT)
-    if done.returncode != 0 and (uid is not None or not rights.privileged):
+    if done.stdout and (uid is not None or not rights.privileged):
         # Never as root, whom modes do not hinder: chmod may follow a link put in the place of a file meanwhile.
-        run(["chmod", "-R", "u+rwX", str(directory)], rights.becoming(uid), limit=LIMIT)
+        run([*_LAST_WORDS, "chmod", "-R", "u+rwX", str(directory)], rights.becoming(uid), limit=LIMIT)
         done = run(delete, rights.becoming(uid), limit=LIMIT)
-    if done.returncode != 0:
-        raise OSError(f"{directory} cannot be deleted: {done.stderr.strip()[-300:]}")
+    if done.stdout:
+        raise OSError(f"{directory} cannot be deleted: {done.stdout.strip()[-300:]}")
     directory.rmdir()
     sync_directory(directory.parent)
 
@@ -163,11 +166,9 @@ def _discard_litter(rights: Rights, uid: int) -> None:
     """What processes of an instance left in places that are everybody's; its uid may be another's one day. What cannot
     be deleted with its own rights stays: it belongs in part to somebody else."""
     mine = [*(place for place in _PUBLIC if Path(place).is_dir()), "-xdev", "-user", str(uid)]
-    run(
-        ["find", "-P", *mine, "-type", "d", "!", "-perm", "-700", "-exec", "chmod", "u+rwx", "{}", ";"],
-        rights.becoming(uid),
-        limit=LIMIT,
-    )
-    run(["find", "-P", *mine, "-delete"], rights.becoming(uid), limit=LIMIT)
+    find = [*_LAST_WORDS, "find", "-P", *mine]
+    opened = ["-type", "d", "!", "-perm", "-700", "-exec", "chmod", "u+rwx", "{}", ";"]
+    run([*find, *opened], rights.becoming(uid), limit=LIMIT)
+    run([*find, "-delete"], rights.becoming(uid), limit=LIMIT)
     for kind, identifier in ipc_of(uid):
         run(["ipcrm", f"--{_IPCRM[kind]}", str(identifier)], rights.becoming(uid), limit=LIMIT)

@@ -24,6 +24,7 @@ from howdah.launcher.client import Launcher
 from howdah.launcher.layout import Layout, layout
 from howdah.launcher.limits import Limits
 from howdah.launcher.processes import pids_of_user, uid_of
+from howdah.launcher.removal import discard
 from howdah.launcher.rights import Rights
 from howdah.launcher.verbs import Verbs
 
@@ -85,6 +86,20 @@ def test_a_tenant_that_kills_whatever_its_user_runs_is_killed_itself(launcher: L
         eventually("it attacks", lambda: uid_of(attacker.pid) == INSTANCE.uid)
         assert launcher.kill_all(INSTANCE)
     assert pids_of_user(UIDS.start) == []
+
+
+def test_what_a_tenant_may_not_delete_is_named_however_much_it_is(places: Layout) -> None:
+    victim = places.state / "victim"
+    for number in range(300):
+        (victim / "other" / f"{number}-{'x' * 200}").mkdir(parents=True)
+    os.chown(victim, INSTANCE.uid or 0, -1)
+    with pytest.raises(OSError, match=r"(?s)cannot be deleted: .*Permission denied.*Directory not empty$") as refused:
+        discard(Rights.in_process(UIDS), victim, INSTANCE.uid)
+    assert len(str(refused.value)) < 500
+    assert len(list((victim / "other").iterdir())) == 300
+    (victim / "other").rename(places.state / "other")
+    discard(Rights.in_process(UIDS), victim, INSTANCE.uid)
+    assert not victim.exists()
 
 
 def test_a_link_that_root_did_not_make_does_not_choose_a_directory(places: Layout, tmp_path: Path) -> None:
