@@ -82,7 +82,7 @@ def _fault(call: ast.AST, test: str) -> Fault:
 
 
 def _said(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{seconds:.2g} s {what}" for what, seconds in figures.items())
+    return ", ".join(f"{seconds:.{0 if seconds >= 10 else 1}f} s {what}" for what, seconds in figures.items())
 
 
 def _link(test: str) -> str:

@@ -208,17 +208,28 @@ async def test_a_port_that_somebody_else_took_is_left_to_them(rig: Rig, engine: 
 
 async def test_a_server_that_cannot_start_says_why(rig: Rig, engine: LocalEngine) -> None:
     asked = ask()
-    status = await settle(engine, asked)
-    await query(status, "ALTER SYSTEM SET shared_preload_libraries = 'no_such_library'")
+    await settle(engine, asked)
+    label = rig.paths(asked).data / "backup_label"
+    label.write_text("nonsense")
     restarted = asked.restarted()
     status = await until(
-        engine, restarted, "it waits", lambda s: s.retry_after is not None and "no_such" in (s.reason or "")
+        engine, restarted, "it waits", lambda s: s.retry_after is not None and "backup_label" in (s.reason or "")
     )
     assert not status.ready
     assert "exit status 1" in (status.reason or "")
-    auto = rig.paths(asked).data / "postgresql.auto.conf"
-    auto.write_text("")
-    assert (await settle(engine, restarted)).restart == 1
+    label.unlink()
+    status = await settle(engine, restarted)
+    assert (status.restart, status.reason) == (1, None)
+
+
+async def test_settings_that_keep_a_server_from_starting_are_put_aside(rig: Rig, engine: LocalEngine) -> None:
+    asked = ask()
+    status = await settle(engine, asked)
+    await query(status, "ALTER SYSTEM SET shared_preload_libraries = 'no_such_library'")
+    status = await settle(engine, asked.restarted())
+    assert "no_such_library" in (status.reason or "")
+    assert "no_such_library" in (rig.paths(asked).data / "postgresql.auto.conf.broken").read_text()
+    assert (await settle(engine, asked.restarted().restarted())).reason is None
 
 
 async def test_every_connection_taken_leaves_a_way_in_for_us(rig: Rig, engine: LocalEngine) -> None:

@@ -61,10 +61,10 @@ def test_signal_files_do_not_make_it_another_server(tenant: Tenant) -> None:
     what="As superuser: `chmod 0` and `chmod 777` of the data and log directories",
     then="Put right at the next start",
 )
-@pytest.mark.parametrize("mode", ["0", "777", "7777"])
+@pytest.mark.parametrize("mode", ["0", "777"])
 def test_a_changed_mode_is_put_right_at_the_next_start(tenant: Tenant, mode: str) -> None:
     postmaster = tenant.server.postmaster(tenant.id)
-    tenant.shell(f"setsid sh -c 'chmod {mode} {tenant.data} {tenant.log}; kill -QUIT {postmaster}' >/dev/null 2>&1 &")
+    tenant.shell_that_ends_its_server(f"chmod {mode} {tenant.data} {tenant.log}; kill -QUIT {postmaster}; sleep 60")
     eventually("its server has ended", lambda: not alive(postmaster))
     assert tenant.sql("SELECT 1") == [(1,)]
     assert {path.stat().st_mode & 0o7777 for path in (tenant.data, tenant.log)} == {0o700}
@@ -195,8 +195,8 @@ def test_configuration_files_in_the_data_directory_are_not_read(tenant: Tenant) 
     ("break_it", "words"),
     [
         ("rm -rf {}/base {}/global", ("pg_control",)),
-        ("rm -rf {}/pg_wal", ("pg_wal",)),
-        ("echo nonsense >{}/backup_label", ("backup_label",)),
+        pytest.param("rm -rf {}/pg_wal", ("pg_wal",), marks=pytest.mark.long),
+        pytest.param("echo nonsense >{}/backup_label", ("backup_label",), marks=pytest.mark.long),
         ("chmod 0 {}/global {}/base", ("pg_control", "denied")),
     ],
 )
@@ -206,7 +206,6 @@ def test_a_server_whose_tenant_destroyed_it_says_so(tenant: Tenant, break_it: st
     eventually("its server has ended", lambda: not alive(before))
     reason = tenant.until_reason(*words)
     assert str(tenant.server.state) not in reason
-    assert tenant.set_password()[0] == 503
 
 
 @pytest.mark.fault(

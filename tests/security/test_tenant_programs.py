@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.server import alive, eventually
-from security.tenants import Ground, Tenant, needs_own_users
+from security.tenants import PYTHON, Ground, Tenant, needs_own_users
 
 from howdah.launcher.processes import pids_of_user
 
@@ -246,7 +246,8 @@ def test_files_of_others_beside_its_litter_stay(tenant: Tenant, tmp_path: Path) 
     then="It ends at the service's limit of processes; others do not notice, and a restart ends it",
 )
 def test_a_fork_bomb_ends_with_a_restart(ground: Ground, tenant: Tenant) -> None:
-    tenant.shell("(setsid sh -c 'bomb() { bomb | bomb & }; while :; do bomb; done') >/dev/null 2>&1 &")
+    bomb = "import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(0.5)"
+    tenant.shell(f"setsid {PYTHON} -c '{bomb}' >/dev/null 2>&1 &")
     eventually("the bomb has gone off", lambda: len(pids_of_user(tenant.uid)) > 300)
     ground.check()
     tenant.restart()

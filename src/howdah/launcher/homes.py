@@ -57,8 +57,12 @@ def open_data(paths: InstancePaths) -> None:
         os.close(handle)
 
 
-def set_aside(paths: InstancePaths, *, aside: bool) -> bool:
-    """Have the next server start without what ALTER SYSTEM has set, or with it again; whether that is a change."""
+def set_aside(paths: InstancePaths, owner: int, *, aside: bool) -> bool:
+    """Have the next server start without what ALTER SYSTEM has set, or with it again; whether that is a change.
+    ``owner``: the uid of its tenant."""
+    content = read_foreign(paths.data, SETTINGS, owner=owner, most=65536) if aside else None
+    if content is not None and all(line.startswith(b"#") or not line.strip() for line in content.splitlines()):
+        return False
     kept, broken = SETTINGS, f"{SETTINGS}.broken"
     names = (kept, broken) if aside else (broken, kept)
     handle = os.open(paths.data, _OPEN)

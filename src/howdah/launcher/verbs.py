@@ -114,7 +114,8 @@ class Verbs:
         return self._servers.start(instance, version, settings, environment=environment, confined=confined)
 
     def set_aside(self, instance: Instance, aside: bool) -> bool:
-        return homes.set_aside(self._layout.of(self._checked(instance)), aside=aside)
+        owner = self._rights.owner(self._checked(instance).uid)
+        return homes.set_aside(self._layout.of(instance), owner, aside=aside)
 
     def signal(self, instance: Instance, pid: int, started: int, number: int) -> None:
         self._servers.signal(self._checked(instance), Started(pid, started), number)

@@ -13,6 +13,9 @@ from howdah.engines.local.machine import Machine
 from howdah.launcher.limits import limits_for
 from howdah.launcher.servers import Started
 
+_TRIES = 8
+"""Of that many starts that fail in a row, one is made without the tenant's own settings: the first."""
+
 
 async def start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str) -> None:
     """Start it and wait a bounded time for it to be ready; only some do so at once.
@@ -34,9 +37,10 @@ def _hold(machine: Machine, instance: Instance, spawned: asyncio.Future[Started]
 
 def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str) -> Started:
     if failed := machine.watch.failed_starts(instance.id):
-        # Its tenant's own settings may be why: every other time it is tried without them.
-        aside = machine.launcher.set_aside(instance, aside=failed % 2 == 1) and failed % 2 == 1
-        machine.watch.put_aside(instance.id, machine.watch.last_exit(instance.id) if aside else None)
+        # Its tenant's own settings may be why: now and then it is tried without them.
+        aside = failed % _TRIES == 1
+        moved = machine.launcher.set_aside(instance, aside=aside)
+        machine.watch.put_aside(instance.id, machine.watch.last_exit(instance.id) if moved and aside else None)
     arguments = settings(spec, instance, machine.layout.of(instance), shared=machine.launcher.rights.privileged)
     arguments |= {"howdah.configuration": digest}
     line = [f"--{name}={value}" for name, value in arguments.items()]
