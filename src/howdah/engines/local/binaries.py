@@ -78,8 +78,11 @@ def ensure_binaries(version: PostgresVersion, root: Path, progress: Progress) ->
 
 @contextmanager
 def exclusive(path: Path) -> Generator[None]:
-    """Hold the lock file ``path``; waits for whoever else holds it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the lock file ``path``; waits for whoever else holds it. Raises SetupError when it cannot be opened."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SetupError(f"{path} cannot be opened by the user that runs this: {error.strerror}") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
