@@ -53,7 +53,7 @@ jq . <<<"$created"; jq -r .result.id <<<"$created\"""",
         "Read, until it is running",
         f"""\
 until curl -s {USER} {SERVICE} \\
-  | jq -e '.result.state == "running"' >/dev/null; do sleep 0.02; done
+  | jq -e '.result.state == "running"' >/dev/null; do sleep 0.2; done
 curl -s {USER} {SERVICE} | jq .result.state""",
         '"running"',
     ),
@@ -76,7 +76,7 @@ curl -sX PATCH {USER} -H 'Content-Type: application/json' \\
         "Delete, until it is gone",
         f"""\
 curl -sX DELETE {USER} {SERVICE} | jq
-until curl -s {USER} {SERVICE} | jq -e '.status == 404' >/dev/null; do sleep 0.02; done
+until curl -s {USER} {SERVICE} | jq -e '.status == 404' >/dev/null; do sleep 0.2; done
 curl -s {USER} {SERVICE} | jq""",
         '"status": 404',
     ),

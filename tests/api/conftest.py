@@ -15,7 +15,7 @@ from api.fake_engine import FakeEngine
 from howdah.api.app import create_app
 from howdah.control.plane import ControlPlane
 from howdah.domain.organizations import Role
-from howdah.domain.settings import Settings
+from howdah.domain.settings import ApiSettings, Settings
 
 
 @pytest.fixture
@@ -25,7 +25,8 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(state=tmp_path / "state")
+    """Without a rate limit, since tests ask again and again until something has come about."""
+    return Settings(state=tmp_path / "state", api=ApiSettings(rate_limit=0))
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from howdah.api.exchange import exchange_of
 from howdah.api.operations import OPERATIONS
 from howdah.api.plane import PlaneLike
 from howdah.api.probes import mount_document, mount_probes
+from howdah.api.rate_limits import RateLimits
+from howdah.api.slowdown import Slowdown
 from howdah.api.tracing import Tracing
 from howdah.domain.errors import BadRequest, HowdahError, MethodNotAllowed, NotFound
 
@@ -39,10 +41,11 @@ def create_app(plane: PlaneLike) -> FastAPI:
     app.add_middleware(Tracing)
     app.add_exception_handler(HowdahError, _howdah_error)
     app.add_exception_handler(HTTPException, _http_error)
+    limits, slowdown = RateLimits(plane.settings.api.rate_limit), Slowdown()
     for operation in OPERATIONS:
         app.add_api_route(
             operation.path,
-            endpoint(operation, plane),
+            endpoint(operation, plane, limits, slowdown),
             methods=[operation.method],
             status_code=HTTPStatus.NOT_IMPLEMENTED if operation.handler is None else HTTPStatus.OK,
             operation_id=operation.id,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import binascii
 
-from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from howdah.api.plane import AccessLike
+from howdah.api.slowdown import Slowdown
 from howdah.domain.errors import Unauthorized
 from howdah.domain.organizations import ApiKey
 
 _HOW = "send HTTP Basic with the key id as user name and the key secret as password"
 
 
-def authenticate(headers: Headers, access: AccessLike) -> ApiKey:
-    """The key that the request carries. Raises Unauthorized, alike for a wrong id and a wrong secret."""
-    values = headers.getlist("authorization")
+async def authenticate(request: Request, access: AccessLike, slowdown: Slowdown) -> ApiKey:
+    """The key that the request carries. Raises Unauthorized, alike for a wrong id and a wrong secret, and later
+    the more often that happens. A right secret never waits."""
+    values = request.headers.getlist("authorization")
     if not values:
         raise Unauthorized(f"the header Authorization is missing; {_HOW}")
     credentials = _basic_credentials(values[0]) if len(values) == 1 else None
@@ -24,6 +26,7 @@ def authenticate(headers: Headers, access: AccessLike) -> ApiKey:
         raise Unauthorized(f"the header Authorization cannot be read; {_HOW}")
     key = access.authenticate(*credentials)
     if key is None:
+        await slowdown.fail(credentials[0], request.client.host if request.client else "")
         raise Unauthorized("the key id or the key secret is wrong, or the key is disabled or has expired")
     return key
 

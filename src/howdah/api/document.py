@@ -40,6 +40,7 @@ _ERRORS: dict[HTTPStatus, str] = {
     HTTPStatus.CONFLICT: "The present state does not allow it",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 1 MiB",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as JSON",
+    HTTPStatus.TOO_MANY_REQUESTS: "More requests than the key may send, or too many with wrong keys",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A defect of the server; its log has the requestId",
     HTTPStatus.NOT_IMPLEMENTED: "Not built yet",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not now, or stored and still being applied",
@@ -92,7 +93,7 @@ def _parameter(name: str, place: str, *, required: bool) -> Schema:
 
 
 def _responses(operation: Operation) -> Schema:
-    failures = [HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED]
+    failures = [HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS]
     if operation.access is not Access.READ:
         failures.append(HTTPStatus.FORBIDDEN)
     if "{" in operation.path:

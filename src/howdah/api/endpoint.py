@@ -12,8 +12,10 @@ from howdah.api.call import Call
 from howdah.api.exchange import exchange_of
 from howdah.api.operation import Access, Operation
 from howdah.api.plane import PlaneLike
+from howdah.api.rate_limits import WINDOW_SECONDS, Allowance, RateLimits
+from howdah.api.slowdown import Slowdown
 from howdah.api.versions import asked_version, usual_version
-from howdah.domain.errors import BadRequest, Forbidden, NotFound, NotImplementedYet
+from howdah.domain.errors import BadRequest, Forbidden, NotFound, NotImplementedYet, TooManyRequests
 from howdah.domain.organizations import ApiKey, Role
 
 _ALLOWED = {
@@ -23,7 +25,9 @@ _ALLOWED = {
 }
 
 
-def endpoint(operation: Operation, plane: PlaneLike) -> Callable[[Request], Awaitable[Response]]:
+def endpoint(
+    operation: Operation, plane: PlaneLike, limits: RateLimits, slowdown: Slowdown
+) -> Callable[[Request], Awaitable[Response]]:
     """The function that answers requests for ``operation``; its checks in the order that docs/api.md promises."""
     default_version = plane.settings.api.default_version
     allowed = _ALLOWED[operation.access]
@@ -31,7 +35,10 @@ def endpoint(operation: Operation, plane: PlaneLike) -> Callable[[Request], Awai
     async def answer(request: Request) -> Response:
         headers = request.headers
         exchange = exchange_of(request.scope)
-        key = authenticate(headers, plane.access)
+        key = await authenticate(request, plane.access, slowdown)
+        exchange.allowance = limits.count(key.id)
+        if exchange.allowance is not None and exchange.allowance.exceeded:
+            raise TooManyRequests(_too_many(exchange.allowance))
         exchange.version = usual_version(headers, pinned=key.api_version, default=default_version)
         _check_organization(request, key)
         exchange.version = asked_version(headers) or exchange.version
@@ -44,6 +51,13 @@ def endpoint(operation: Operation, plane: PlaneLike) -> Callable[[Request], Awai
         return await operation.handler(Call(plane, request, exchange.request_id, key, exchange.version))
 
     return answer
+
+
+def _too_many(allowance: Allowance) -> str:
+    return (
+        f"this key may send {allowance.limit} requests in {WINDOW_SECONDS:g} s and has;"
+        f" it may go on in {allowance.reset:.3f} s (api.rate_limit sets how many)"
+    )
 
 
 def _check_organization(request: Request, key: ApiKey) -> None:

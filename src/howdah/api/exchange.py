@@ -1,4 +1,5 @@
-"""What is known about one request beside its HTTP: its id and, once chosen, the API version that answers it."""
+"""What is known about one request beside its HTTP: its id and, once
+known, the API version that answers it and what its key may still send."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from howdah.api.rate_limits import Allowance
 from howdah.domain.organizations import ApiVersion
 
 _SCOPE_KEY = "howdah.exchange"
@@ -15,6 +17,7 @@ _SCOPE_KEY = "howdah.exchange"
 class Exchange:
     request_id: str
     version: ApiVersion | None = None
+    allowance: Allowance | None = None
 
 
 def begin(scope: MutableMapping[str, Any], request_id: str) -> Exchange:

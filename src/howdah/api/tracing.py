@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from howdah.api.envelope import internal_error
 from howdah.api.exchange import Exchange, begin
+from howdah.api.headers import headers_of
 
 log = structlog.stdlib.get_logger("howdah.api")
 
@@ -41,7 +42,7 @@ class Tracing:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *_headers(exchange)]
+                message["headers"] = [*message["headers"], *headers_of(exchange)]
             await send(message)
 
         try:
@@ -64,10 +65,3 @@ def _without_body(send: Send) -> Send:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
     return send_head
-
-
-def _headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
-    headers = [(b"x-request-id", exchange.request_id.encode()), (b"cache-control", b"no-store")]
-    if exchange.version is not None:
-        headers.append((b"howdah-api-version", exchange.version.encode()))
-    return headers

@@ -142,6 +142,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "rename_grace_hours": _between(0, 24 * 365),
     "api.host": _loopback,
     "api.port": _between(0, 65535),
+    "api.rate_limit": _between(0, 1_000_000),
     "router.addresses": _addresses,
     "router.port": _between(0, 65535),
     "postgres.ports": _range(1024, 65535),

@@ -24,6 +24,7 @@ class ApiSettings:
     host: str = _key("127.0.0.1", "Address on which the API listens; loopback only until the API speaks TLS")
     port: int = _key(8686, "Port of the API; 0 takes any free one")
     default_version: ApiVersion = _key(ApiVersion.PREVIEW, "API version of requests that choose none: preview or beta")
+    rate_limit: int = _key(100, "Requests that a key may send in 10 seconds; 0 is no limit")
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_API_HOST": "127.0.0.2",
         "HOWDAH_API_PORT": "1",
         "HOWDAH_API_DEFAULT_VERSION": "beta",
+        "HOWDAH_API_RATE_LIMIT": "7",
         "HOWDAH_ROUTER_ADDRESSES": "127.0.0.1, ::1",
         "HOWDAH_ROUTER_PORT": "2",
         "HOWDAH_POSTGRES_PORTS": "3000-3001",
@@ -89,7 +90,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         state=Path("/elsewhere"),
         domain="db.example.com",
         rename_grace_hours=0.5,
-        api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA),
+        api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA, 7),
         router=RouterSettings(("127.0.0.1", "::1"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
     )
