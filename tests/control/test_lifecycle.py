@@ -45,7 +45,7 @@ async def test_a_service_is_held_at_the_router_when_create_answers_and_open_when
             service, state="running"
         )
         assert is_password(service.password, running.engine.world.servers[service.id].verifier)
-        assert stat.S_IMODE((tmp_path / "s" / "routes.json").stat().st_mode) == 0o644
+        assert stat.S_IMODE((tmp_path / "s" / "routes.json").stat().st_mode) == 0o600
 
 
 async def test_a_rename_gives_a_new_hostname_and_keeps_the_old_one_for_its_time(tmp_path: Path) -> None:
