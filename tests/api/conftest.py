@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from api.client import Client
 from api.document import Document
 from api.fake_engine import FakeEngine
+from api.wire import Wire
 from howdah.api.app import create_app
+from howdah.cli.listening import HttpServer, listen
 from howdah.control.plane import ControlPlane
 from howdah.domain.organizations import Role
 from howdah.domain.settings import ApiSettings, Settings
@@ -57,3 +60,14 @@ async def reader(client: Client) -> Client:
 def nobody(client: Client) -> Client:
     """Without a key."""
     return replace(client, auth=None)
+
+
+@pytest.fixture
+async def wire(client: Client) -> AsyncIterator[Wire]:
+    """The same application behind the real HTTP server."""
+    listener = listen(ApiSettings(port=0))
+    server = HttpServer(create_app(client.plane))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    yield Wire(listener.getsockname()[1])
+    server.stop()
+    await serving

@@ -5,56 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 
 from api.client import Client
-from howdah.api.app import create_app
-from howdah.cli.listening import HttpServer, listen
-from howdah.domain.settings import ApiSettings
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Wire:
-    port: int
-
-    async def send(self, *pieces: bytes) -> Answer:
-        """What comes back until the server closes; the last piece asks for that."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-            async with asyncio.timeout(10):
-                raw = await reader.read()
-        finally:
-            writer.close()
-        head, _, body = raw.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        pairs = (line.partition(": ") for line in lines)
-        return Answer(int(first.split()[1]), {name.lower(): value for name, _, value in pairs}, body)
-
-
-@pytest.fixture
-async def wire(client: Client) -> AsyncIterator[Wire]:
-    listener = listen(ApiSettings(port=0))
-    server = HttpServer(create_app(client.plane))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    yield Wire(listener.getsockname()[1])
-    server.stop()
-    await serving
-
-
-CLOSE = b"Host: x\r\nConnection: close\r\n"
+from api.wire import CLOSE, Wire
 
 
 async def test_an_answer_over_a_socket_is_the_envelope(wire: Wire) -> None:

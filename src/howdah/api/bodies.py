@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,9 @@ from howdah.domain.errors import BadRequest, PayloadTooLarge, UnsupportedMediaTy
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 16
+BODY_SECONDS = 30.0
+"""From the end of the headers to the end of the body."""
+
 _LONGEST_INTEGER = 19
 _UTF8_BOM = b"\xef\xbb\xbf"
 
@@ -82,10 +86,14 @@ async def _read(request: Request) -> bytes:
     if length.isdecimal() and int(length[:_LONGEST_INTEGER]) > MAX_BYTES:
         raise _too_large()
     content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_BYTES:
-            raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    raise _too_large()
+    except TimeoutError:
+        raise BadRequest(f"the body did not arrive within {BODY_SECONDS:g} s") from None
     return bytes(content)
 
 

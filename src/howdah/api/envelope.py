@@ -55,6 +55,11 @@ def internal_error(request_id: str) -> Response:
     return _failure(request_id, HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL_ERROR, None)
 
 
+def refusal_before_routing(request_id: str, status: HTTPStatus, text: str) -> bytes:
+    """The body of a failure that has no request yet."""
+    return bytes(_failure(request_id, status, text, None).body)
+
+
 def _failure(request_id: str, status: HTTPStatus, text: str, headers: Mapping[str, str] | None) -> Response:
     return _json({"status": int(status), "error": text, "requestId": request_id}, status, headers)
 

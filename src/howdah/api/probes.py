@@ -16,7 +16,10 @@ from howdah.api.exchange import exchange_of
 from howdah.api.plane import PlaneLike
 from howdah.domain.errors import Unavailable
 
-_NOTHING_FROM_ELSEWHERE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+_NOTHING_FROM_ELSEWHERE = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
 _TAGS: list[str | Enum] = ["Probes"]
 
 

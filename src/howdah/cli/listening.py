@@ -10,6 +10,7 @@ from collections.abc import Generator
 import uvicorn
 from fastapi import FastAPI
 
+from howdah.api.protocol import protocol
 from howdah.domain.errors import SetupError
 from howdah.domain.settings import ApiSettings
 
@@ -50,7 +51,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol(),
                 ws="none",
                 lifespan="off",
                 log_config=None,
