@@ -18,7 +18,7 @@ SINGLE_TENANT = (
 
 def api_url(settings: Settings) -> str:
     host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
-    return f"http://{host}:{settings.api.port}"
+    return f"{settings.api.scheme}://{host}:{settings.api.port}"
 
 
 def banner(plane: ControlPlane) -> str:

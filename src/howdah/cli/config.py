@@ -7,6 +7,7 @@ the environment. What is unknown, of a wrong type or out of range is an error th
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -83,7 +84,19 @@ def load_settings(
         name: _Said(value, "option --" + name.replace(".", "-")) for name, value in options.items() if value is not None
     }
     values = {"state": default_state} | {key.name: _value(key, said[key.name]) for key in keys() if key.name in said}
-    return _build(Settings, (), values)
+    settings = cast("Settings", _build(Settings, (), values))
+    _check_public(settings)
+    return settings
+
+
+def _check_public(settings: Settings) -> None:
+    api = settings.api
+    if api.scheme == "http" and not ipaddress.ip_address(api.host).is_loopback:
+        raise SetupError(
+            f"api.host is {api.host}, where others could read keys and passwords as they pass: without TLS the API"
+            " listens on loopback only. Set api.tls_certificate and api.tls_key to PEM files; or listen on 127.0.0.1 or"
+            " ::1 and come by a tunnel (ssh -L) or a proxy on this machine that speaks TLS"
+        )
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -82,7 +82,7 @@ class ControlPlane:
             host=host,
         )
         self._stack = AsyncExitStack()
-        self._api_url = f"http://{settings.api.host}:{settings.api.port}"
+        self._api_url = f"{settings.api.scheme}://{settings.api.host}:{settings.api.port}"
         self._loops: list[asyncio.Task[None]] = []
 
     @property

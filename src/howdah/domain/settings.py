@@ -21,10 +21,18 @@ def _key(default: Any, doc: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    host: str = _key("127.0.0.1", "Address on which the API listens; loopback only until the API speaks TLS")
+    host: str = _key("127.0.0.1", "Address on which the API listens; with TLS any, else loopback only")
     port: int = _key(8686, "Port of the API; 0 takes any free one")
     default_version: ApiVersion = _key(ApiVersion.PREVIEW, "API version of requests that choose none: preview or beta")
     rate_limit: int = _key(100, "Requests that a key may send in 10 seconds; 0 is no limit")
+    tls_certificate: Path | None = _key(
+        None, "PEM file of the API's certificate with its chain; with tls_key: HTTPS only"
+    )
+    tls_key: Path | None = _key(None, "PEM file of its private key, not encrypted")
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls_certificate is None else "https"
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_API_PORT": "1",
         "HOWDAH_API_DEFAULT_VERSION": "beta",
         "HOWDAH_API_RATE_LIMIT": "7",
+        "HOWDAH_API_TLS_CERTIFICATE": "/c.pem",
+        "HOWDAH_API_TLS_KEY": "/k.pem",
         "HOWDAH_ROUTER_ADDRESSES": "127.0.0.1, ::1",
         "HOWDAH_ROUTER_PORT": "2",
         "HOWDAH_POSTGRES_PORTS": "3000-3001",
@@ -90,7 +92,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         state=Path("/elsewhere"),
         domain="db.example.com",
         rename_grace_hours=0.5,
-        api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA, 7),
+        api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA, 7, Path("/c.pem"), Path("/k.pem")),
         router=RouterSettings(("127.0.0.1", "::1"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
     )
@@ -133,7 +135,6 @@ def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
     [
         ("HOWDAH_API_PORT", "x", "it must be a whole number"),
         ("HOWDAH_API_PORT", "65536", "it must be from 0 to 65535"),
-        ("HOWDAH_API_HOST", "0.0.0.0", "listens on loopback only"),
         ("HOWDAH_API_HOST", "example.com", "it must be an IP address"),
         ("HOWDAH_API_DEFAULT_VERSION", "gamma", "it must be one of: preview, beta"),
         ("HOWDAH_ROUTER_ADDRESSES", "", "it must name at least one IP address"),
@@ -169,3 +170,11 @@ def test_any_text_of_a_variable_is_accepted_or_refused_with_a_sentence_that_name
     except SetupError as refused:
         said = refused.sentence
     assert variable in said
+
+
+def test_an_address_that_others_reach_needs_tls() -> None:
+    said = refusal(HOWDAH_API_HOST="0.0.0.0")
+    assert said.startswith("api.host is 0.0.0.0, ")
+    assert "Set api.tls_certificate and api.tls_key" in said
+    tls = {"HOWDAH_API_TLS_CERTIFICATE": "/c.pem", "HOWDAH_API_TLS_KEY": "/k.pem"}
+    assert load(HOWDAH_API_HOST="0.0.0.0", **tls).api.host == "0.0.0.0"
