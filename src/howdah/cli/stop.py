@@ -69,6 +69,8 @@ def _end_servers(state: Path) -> int:
 def _lift_rules(state: Path) -> None:
     """Of the servers that have ended, and of all that their tenants left running: their OS users may be somebody else's
     tomorrow."""
+    from howdah.cli.settings import settings_for
+    from howdah.engines.local.allocation import number_range
     from howdah.launcher.confinement import Confinement
     from howdah.launcher.rights import Rights
     from howdah.launcher.servers import kill_all_of_user
@@ -76,7 +78,8 @@ def _lift_rules(state: Path) -> None:
     services = state / "services"
     if os.geteuid() != 0 or not services.is_dir() or services.stat().st_uid != 0:
         return  # An ordinary user's: its servers have no OS users of their own.
-    for uid in {data.stat().st_uid for data in services.glob("*/*/data")} - {0}:
+    uids = number_range(settings_for(state, None).postgres.uids, "postgres.uids")
+    for uid in {data.lstat().st_uid for data in services.glob("*/*/data")} & set(uids):
         if not kill_all_of_user(uid):
             raise Unavailable(f"programs of a service's OS user (uid {uid}) do not end; its rules stay")
     Confinement(state, Rights.in_process(range(0))).forget()

@@ -95,7 +95,10 @@ class Servers:
         """How a child of ours ended (negative: the signal that killed it), once; None when that is not known."""
         if pid not in self._children:
             return None
-        found, status = os.waitpid(pid, os.WNOHANG)
+        try:
+            found, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:  # Another call was quicker.
+            return None
         if found == 0:
             return None
         self._children.discard(pid)
