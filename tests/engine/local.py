@@ -110,7 +110,7 @@ class Rig:
         self.top.chmod(0o755)
         self.settings = Settings(
             state=self.top / "state",
-            postgres=PostgresSettings(pool=pool, binaries=CACHE / "postgres", templates=CACHE / "templates"),
+            postgres=PostgresSettings(pool=pool, binaries=CACHE / "postgres", templates=CACHE / "engine"),
         )
         self.registry = FileRegistry(self.top / "instances.json")
         self.layout = layout(self.settings, privileged=os.geteuid() == 0)
