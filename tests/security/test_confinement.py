@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from fixtures.command import howdah
-from fixtures.server import Server, alive, eventually
+from fixtures.server import Server, alive, eventually, programs_of
 from security.network import METADATA, THERE, Network, as_user
 
 from howdah.launcher import egress
@@ -132,7 +132,7 @@ def test_rules_come_with_a_service_and_go_with_it_when_no_process_of_it_is_left(
     assert uid not in egress.guarded()
     uid = other.uid
     assert uid in egress.guarded()
-    assert "sh" in {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids_of_user(uid)}
+    assert "sh" in programs_of(pids_of_user(uid)).values()
     server.stop_everything()
     assert pids_of_user(uid) == []
     assert egress.guarded() == set()
@@ -208,4 +208,4 @@ def test_a_service_that_takes_all_its_processes_is_in_nobodys_way_and_a_restart_
     eventually("the old server has ended", lambda: not alive(before))
     server.wait_until(service.id, "running")
     assert service.ask("SELECT 1") == [(1,)]
-    assert "python3" not in {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids_of_user(uid)}
+    assert "python3" not in programs_of(pids_of_user(uid)).values()

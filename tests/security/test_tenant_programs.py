@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fixtures.server import alive, eventually
+from fixtures.server import alive, eventually, programs_of
 from security.tenants import PYTHON, Ground, Tenant, needs_own_users
 
 from howdah.launcher.processes import pids_of_user
@@ -184,7 +184,7 @@ def test_a_process_that_left_its_session_ends_with_its_server(tenant: Tenant) ->
 
 def strangers(tenant: Tenant) -> list[int]:
     """Shells and other programs of the tenant's user."""
-    names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids_of_user(tenant.uid)}
+    names = programs_of(pids_of_user(tenant.uid))
     return [pid for pid, name in names.items() if name in ("sh", "python3")]
 
 
