@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from fixtures.psql import psql, psql_env
-from fixtures.server import Server, alive, eventually, kill_and_wait
+from fixtures.server import Server, alive, eventually, kill_and_wait, paths_below
 
 
 def _rows(program: str, service: dict[str, str]) -> str:
@@ -111,7 +111,7 @@ def test_after_delete_nothing_is_left(server: Server, psql_program: str) -> None
     server.wait_until_gone(service["id"])
 
     assert not alive(pid)
-    assert [path for path in server.state.rglob("*") if service["id"] in str(path)] == []
+    assert [path for path in paths_below(server.state) if service["id"] in str(path)] == []
     assert service["id"] not in (server.state / "routes.json").read_text()
     listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True)
     assert listening.stdout == ""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
-from fixtures.server import Server, alive, eventually
+from fixtures.server import Server, alive, eventually, paths_below
 from psycopg import sql
 
 from howdah.launcher.processes import pids_of_user
@@ -126,7 +126,7 @@ class Tenant:
 
     def left(self) -> list[str]:
         """What is left of it on this machine, in words."""
-        found = [str(path) for path in self.server.state.rglob("*") if self.id in str(path)]
+        found = [str(path) for path in paths_below(self.server.state) if self.id in str(path)]
         if os.geteuid() != 0:
             return found
         found += [f"process {pid}" for pid in pids_of_user(self.uid)]

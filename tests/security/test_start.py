@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.server import Server, eventually
+from fixtures.server import Server, eventually, open_files
 
 import howdah
 
@@ -49,6 +49,6 @@ def test_a_caller_leaves_no_open_file_to_the_system_user_and_may_have_closed_its
     monkeypatch.undo()
     eventually("it is ready", lambda: "Credentials" in server.log[len(before) :], within=120)
     assert server.process is not None
-    opened = {entry.name: os.readlink(entry) for entry in Path(f"/proc/{server.process.pid}/fd").iterdir()}
+    opened = open_files(server.process.pid)
     assert (opened["0"], opened["1"]) == ("/dev/null", "/dev/null")
     assert "/etc/shadow" not in opened.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fixtures.server import alive, eventually, programs_of
+from fixtures.server import alive, eventually, open_files, programs_of
 from security.tenants import PYTHON, Ground, Tenant, needs_own_users
 
 from howdah.launcher.processes import pids_of_user
@@ -266,11 +267,12 @@ def test_no_process_of_it_has_a_file_open_that_is_not_its_own(tenant: Tenant) ->
     """What it could write through an inherited descriptor would be nobody's quota."""
     foreign: list[str] = []
     for pid in pids_of_user(tenant.uid):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            target = os.readlink(link)
-            if target.startswith("/") and not target.startswith(("/dev/", "/proc/")):
-                facts = os.stat(link)
-                flags = int(Path(f"/proc/{pid}/fdinfo/{link.name}").read_text().split()[3], 8)
+        for handle, target in open_files(pid).items():
+            if not target.startswith("/") or target.startswith(("/dev/", "/proc/")):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile, or its process has ended
+                facts = os.stat(f"/proc/{pid}/fd/{handle}")
+                flags = int(Path(f"/proc/{pid}/fdinfo/{handle}").read_text().split()[3], 8)
                 if facts.st_uid != tenant.uid and flags & os.O_ACCMODE != os.O_RDONLY:
                     foreign.append(target)
     assert foreign == []
