@@ -19,9 +19,11 @@ import psycopg
 import pytest
 
 from engine.local import QUICK_PROBE, Asked, Rig, ask, connect, kill_postmaster, query, remove, settle, until
+from howdah.domain.ids import InstanceId
 from howdah.domain.services import ServiceStatus
 from howdah.engines.local.binaries import cache_directory
 from howdah.engines.local.engine import LocalEngine
+from howdah.engines.local.watch import Watch
 
 pytestmark = pytest.mark.asyncio
 
@@ -352,11 +354,22 @@ async def test_an_ordinary_user_gets_the_same(rig: Rig) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
-async def test_a_probe_finds_no_fault_in_a_healthy_server(rig: Rig) -> None:
+async def test_a_probe_finds_no_fault_in_a_healthy_server(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ask()
+    verdicts: list[bool] = []
+    probed = Watch.probed
+
+    def noted(watch: Watch, identifier: InstanceId, *, alive: bool) -> None:
+        verdicts.append(alive)
+        probed(watch, identifier, alive=alive)
+
+    monkeypatch.setattr(Watch, "probed", noted)
     async with rig.engine(QUICK_PROBE) as engine:
         await settle(engine, asked)
-        await asyncio.sleep(1)  # several probes' time: nothing tells that nothing happened
+        async with asyncio.timeout(20):
+            while len(verdicts) < 4:
+                await asyncio.sleep(0.01)
+        assert all(verdicts)
         assert (await engine.reconcile(asked.spec, asked.secrets)).ready
         logged = "".join(path.read_text() for path in rig.paths(asked).log.iterdir())
         assert "FATAL" not in logged

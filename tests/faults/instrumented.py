@@ -148,8 +148,8 @@ def instrument_control_plane(boundaries: Boundaries) -> None:
         made(self, rights, calling, *more, **named)
 
     store._connect = connect_and_trace
-    store.Store._transact = boundaries.around("transaction", store.Store._transact)  # type: ignore[method-assign]
-    Launcher.__init__ = make  # type: ignore[method-assign]
+    store.Store._transact = boundaries.around("transaction", store.Store._transact)
+    Launcher.__init__ = make
 
 
 def instrument_launcher(boundaries: Boundaries) -> None:
@@ -163,7 +163,7 @@ def instrument_launcher(boundaries: Boundaries) -> None:
             if name not in LOOKS:
                 self.table[name] = boundaries.around(f"verb {name}", verb)
 
-    Verbs.__init__ = make  # type: ignore[method-assign]
+    Verbs.__init__ = make
 
 
 def start_launcher_instrumented() -> None:
@@ -180,7 +180,7 @@ def start_launcher_instrumented() -> None:
         Popen = staticmethod(instrumented)
         DEVNULL = split.subprocess.DEVNULL
 
-    split.subprocess = Subprocess  # type: ignore[assignment]
+    split.subprocess = Subprocess
 
 
 def main() -> None:

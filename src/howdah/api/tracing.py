@@ -50,7 +50,7 @@ class Tracing:
         except ClientDisconnect:
             log.info("client went away", method=scope["method"], path=scope["path"])
             return
-        except Exception:
+        except Exception:  # whatever it is, the client gets an envelope and the log the traceback
             log.exception("unexpected error", method=scope["method"], path=scope["path"])
             if status:
                 raise  # the answer has begun; only ending the connection tells the client

@@ -41,7 +41,7 @@ def wait_until_running(api: Api, service: str, *, seconds: float) -> Any:
         if time.monotonic() >= deadline:
             reason = api.reason(service) or "howdah doctor may know why"
             raise Unavailable(f"{service} is {found['state']} after {seconds:g} s: {reason}")
-        time.sleep(pause)
+        time.sleep(pause)  # between two requests; the deadline bounds it
         pause = min(pause * 1.3, LONGEST_PAUSE)
 
 
@@ -56,5 +56,5 @@ def wait_until_gone(api: Api, service: str, *, seconds: float) -> None:
             return
         if time.monotonic() >= deadline:
             raise Unavailable(f"{service} is still being deleted after {seconds:g} s; howdah doctor may know why")
-        time.sleep(pause)
+        time.sleep(pause)  # between two requests; the deadline bounds it
         pause = min(pause * 1.3, LONGEST_PAUSE)

