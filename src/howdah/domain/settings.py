@@ -55,6 +55,31 @@ class PostgresSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupSettings:
+    archive: str = _key(
+        "", "Where backups and WAL are kept: a directory, or s3://bucket/prefix; default <state>/archive"
+    )
+    s3_endpoint: str = _key("", "URL of an S3-compatible store; default AWS")
+    s3_region: str = _key("us-east-1", "Region of the bucket")
+    s3_access_key: str = _key("", "Access key id; default AWS_ACCESS_KEY_ID")
+    s3_secret_key: str = _key("", "Secret access key; default AWS_SECRET_ACCESS_KEY")
+    s3_path_style: bool = _key(
+        True, "Bucket in the path instead of in the host name, as most S3-compatible stores want"
+    )
+    s3_ca_file: Path | None = _key(None, "PEM file of the CA that signs the store's certificate")
+    s3_encryption: str = _key(
+        "", "Server-side encryption to ask for: AES256, or aws:kms:KEY-ID"
+    )
+    interval_hours: float = _key(24.0, "Between two base backups of a service; their times are spread")
+    chain: int = _key(7, "Base backups that may build on one full one; 0 makes each a full one")
+    rate_mib: int = _key(0, "MiB/s that a base backup may read; 0 is no limit")
+    parallel: int = _key(2, "Base backups that may run at the same time")
+    spool_gib: float = _key(
+        4.0, "WAL of a service that may wait for an archive out of reach, before a gap is accepted; in GiB"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     state: Path
     domain: str = _key("localhost", "Domain below which services get their hostnames")
@@ -62,3 +87,4 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     postgres: PostgresSettings = field(default_factory=PostgresSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
