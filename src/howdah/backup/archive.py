@@ -1,0 +1,240 @@
+"""One archive and its timelines: what lies where, put durably and fetched with proof that nothing has changed.
+
+<timeline>/timeline.json              what it belongs to
+<timeline>/wal/<segment>.zst          WAL; <segment>.partial.zst: a segment that is still growing; <n>.history.zst
+<timeline>/base/<name>/               base.tar.zst, <oid>.tar.zst, backup_manifest.zst; backup.json makes it count
+<timeline>/gaps/<since>.json          WAL that was lost
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from howdah.backup.errors import DamageError
+from howdah.backup.objects import Objects, open_objects
+from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment, StoredWal
+from howdah.domain.backups import BackupKind, BaseBackup, Gap
+from howdah.domain.ids import TimelineId
+from howdah.domain.settings import BackupSettings
+
+_LEVEL = 1
+_PAGE = 8192
+_ZST = ".zst"
+FACTS = "backup.json"
+
+
+def open_archive(settings: BackupSettings, state: Path) -> Archive:
+    """The archive of a state directory, as its settings say. Raises SetupError."""
+    return Archive(open_objects(settings, state / "archive"))
+
+
+class Archive:
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is a store elsewhere, not a directory."""
+        return self._objects.directory is None
+
+    @property
+    def name(self) -> str:
+        return self._objects.name
+
+    def timeline(self, id: TimelineId) -> TimelineArchive:
+        return TimelineArchive(self._objects, id)
+
+    def timelines(self) -> list[TimelineId]:
+        found: list[TimelineId] = []
+        for name in self._objects.prefixes(""):
+            with contextlib.suppress(ValueError):
+                found.append(TimelineId.parse(name))
+        return found
+
+
+class TimelineArchive:
+    """Calls block. Raises StoreError when the archive is out of reach, DamageError for what has changed in it."""
+
+    def __init__(self, objects: Objects, id: TimelineId) -> None:
+        self.id = id
+        self._objects = objects
+        self._root = id.ubid
+
+    def describe(self, facts: dict[str, Any]) -> None:
+        """Say whose it is, for who has nothing but the archive."""
+        self._objects.put(f"{self._root}/timeline.json", json.dumps(facts, indent=1).encode())
+
+    def facts(self) -> dict[str, Any] | None:
+        found = self._objects.get(f"{self._root}/timeline.json")
+        return None if found is None else json.loads(found)
+
+    def put_wal(self, name: str, path: Path) -> None:
+        """A whole segment or a history."""
+        content, modified = path.read_bytes(), path.stat().st_mtime
+        self._objects.put(f"{self._root}/wal/{name}{_ZST}", _compress(content), modified=modified)
+        with contextlib.suppress(FileNotFoundError):
+            self._objects.delete([f"{self._root}/wal/{name}{PARTIAL}{_ZST}"])
+
+    def put_partial(self, name: str, path: Path) -> bool:
+        """A segment that is still being received, as far as it has come; False when nothing has."""
+        modified = path.stat().st_mtime
+        content = _received(path.read_bytes())
+        if content:
+            self._objects.put(f"{self._root}/wal/{name}{PARTIAL}{_ZST}", _compress(content), modified=modified)
+        return bool(content)
+
+    def wal(self) -> list[StoredWal]:
+        """Every segment, in order; a partial one only where the whole one is not."""
+        found: dict[Segment, StoredWal] = {}
+        for one in self._objects.list(f"{self._root}/wal/"):
+            name = one.key.rsplit("/", 1)[-1].removesuffix(_ZST)
+            segment = Segment.parse(name.removesuffix(PARTIAL))
+            if segment is None:
+                continue
+            partial = name.endswith(PARTIAL)
+            if not partial or segment not in found:
+                found[segment] = StoredWal(segment, partial, one.size, one.modified)
+        return [found[segment] for segment in sorted(found)]
+
+    def histories(self) -> dict[int, str]:
+        """Postgres' history files by the timeline that each belongs to."""
+        found: dict[int, str] = {}
+        for one in self._objects.list(f"{self._root}/wal/"):
+            name = one.key.rsplit("/", 1)[-1].removesuffix(_ZST)
+            if HISTORY.fullmatch(name) and (content := self._objects.get(one.key)) is not None:
+                found[int(name[:8], 16)] = _decompress(content, one.key).decode()
+        return found
+
+    def fetch_wal(self, name: str, into: Path) -> bool:
+        """A segment (a partial one padded with zeros) or a history, whole or not at all; False when there is none."""
+        for key in (f"{self._root}/wal/{name}{_ZST}", f"{self._root}/wal/{name}{PARTIAL}{_ZST}"):
+            if (stored := self._objects.get(key)) is None:
+                continue
+            content = _decompress(stored, key)
+            if Segment.parse(name) is not None:
+                content = content.ljust(SEGMENT_BYTES, b"\0")
+            _write_whole(into, content)
+            return True
+        return False
+
+    def put_base(self, backup: BaseBackup, files: Path) -> BaseBackup:
+        """The files of a directory, then the facts that make them count; returns them, completed."""
+        place, digests, size = f"{self._root}/base/{backup.name}", dict[str, str](), 0
+        for path in sorted(files.iterdir()):
+            name, content = path.name, path
+            if path.name == "backup_manifest":
+                name, content = path.name + _ZST, _compress(path.read_bytes())
+            digests[name] = _digest(content)
+            size += len(content) if isinstance(content, bytes) else content.stat().st_size
+            self._objects.put(f"{place}/{name}", content)
+        stored = replace(backup, files=digests, stored_bytes=size)
+        self._objects.put(f"{place}/{FACTS}", encode(stored))
+        return stored
+
+    def bases(self) -> list[BaseBackup]:
+        """Those that count, oldest first. Raises DamageError for facts that cannot be read."""
+        keys = [one.key for one in self._objects.list(f"{self._root}/base/") if one.key.endswith(f"/{FACTS}")]
+        found = [(key, content) for key in keys if (content := self._objects.get(key)) is not None]
+        return sorted((decode(content, key) for key, content in found), key=lambda base: base.finished_at)
+
+    def fetch_base(self, backup: BaseBackup, name: str, into: Path) -> None:
+        """One stored file of a base backup. Raises DamageError when it is missing or has changed."""
+        key = f"{self._root}/base/{backup.name}/{name}"
+        found = self._objects.fetch(key, into)
+        if found != backup.files[name]:
+            into.unlink(missing_ok=True)
+            what = "is missing" if found is None else "is damaged (its SHA-256 is not that of what was stored)"
+            raise DamageError(f"{key} {what} in the archive {self._objects.name}")
+
+    def manifest(self, backup: BaseBackup, into: Path) -> None:
+        """Postgres' own manifest of a base backup, on which an incremental one builds."""
+        stored = into.with_name(into.name + _ZST)
+        self.fetch_base(backup, "backup_manifest" + _ZST, stored)
+        _write_whole(into, _decompress(stored.read_bytes(), str(stored)))
+        stored.unlink()
+
+    def gaps(self) -> list[Gap]:
+        """Oldest first."""
+        found: list[Gap] = []
+        for one in self._objects.list(f"{self._root}/gaps/"):
+            if (content := self._objects.get(one.key)) is not None:
+                raw = json.loads(content)
+                until = raw["until"]
+                found.append(Gap(_time(raw["since"]), None if until is None else _time(until), raw["reason"]))
+        return sorted(found, key=lambda gap: gap.since)
+
+    def note_gap(self, gap: Gap) -> None:
+        """New, or the same one again with its end."""
+        raw = asdict(gap) | {"since": _text(gap.since), "until": None if gap.until is None else _text(gap.until)}
+        self._objects.put(f"{self._root}/gaps/{gap.since:%Y%m%dT%H%M%S.%fZ}.json", json.dumps(raw).encode())
+
+    def remove(self) -> None:
+        """Everything of it. What makes backups count goes first, so that no half of one is taken for whole."""
+        facts = [one.key for one in self._objects.list(f"{self._root}/base/") if one.key.endswith(f"/{FACTS}")]
+        self._objects.delete(facts)
+        self._objects.remove_below(f"{self._root}/")
+
+
+def encode(backup: BaseBackup) -> bytes:
+    raw = asdict(backup)
+    raw |= {"started_at": _text(backup.started_at), "finished_at": _text(backup.finished_at)}
+    return json.dumps(raw, indent=1).encode()
+
+
+def decode(content: bytes, key: str) -> BaseBackup:
+    """Raises DamageError when ``content`` is not what ``encode`` gives."""
+    try:
+        raw: dict[str, Any] = json.loads(content)
+        raw |= {name: _time(raw[name]) for name in ("started_at", "finished_at")}
+        raw["kind"] = BackupKind(raw["kind"])
+        return BaseBackup(**raw)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamageError(f"{key} is damaged: {error}") from None
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _compress(content: bytes) -> bytes:
+    # With a checksum: what has changed in the archive is found when it is read.
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(content)
+
+
+def _decompress(content: bytes, key: str) -> bytes:
+    try:
+        return zstandard.ZstdDecompressor().decompress(content, max_output_size=SEGMENT_BYTES)
+    except zstandard.ZstdError as error:
+        raise DamageError(f"{key} is damaged: {error}") from None
+
+
+def _received(content: bytes) -> bytes:
+    """Without the zeros that its receiver filled it up with, but for those of the last page."""
+    used = len(content.rstrip(b"\0"))
+    return content[: -(-used // _PAGE) * _PAGE]
+
+
+def _digest(content: bytes | Path) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    made = path.with_name(f".{path.name}.new")
+    made.write_bytes(content)
+    os.rename(made, path)

@@ -1,0 +1,21 @@
+"""What can be wrong with an archive. Each sentence says what, and what can still be restored where that is known."""
+
+from __future__ import annotations
+
+from howdah.domain.errors import HowdahError
+
+
+class BackupError(HowdahError):
+    """The archive cannot give what it was asked for."""
+
+
+class StoreError(BackupError):
+    """The archive is out of reach for now: trying again may help."""
+
+
+class NotRestorableError(BackupError):
+    """The moment is outside of what can be restored, or in a gap."""
+
+
+class DamageError(BackupError):
+    """Something in the archive is missing or not what was put there."""

@@ -1,0 +1,181 @@
+"""Objects by key, in a directory or in an S3-compatible store; all calls block. Raises StoreError when out of reach."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from howdah.backup.errors import StoreError
+from howdah.domain.errors import SetupError
+from howdah.domain.settings import BackupSettings
+
+S3 = "s3://"
+_BLOCK = 4 * 1024 * 1024
+_RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """``modified``: when it was put, or for a directory the time that its source had."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class Objects:
+    """``directory``: where the objects are files below it; None for a store elsewhere."""
+
+    def __init__(self, store: LocalStore | S3Store, directory: Path | None, name: str) -> None:
+        self._store = store
+        self.directory = directory
+        self.name = name
+
+    def put(self, key: str, content: bytes | Path, *, modified: float | None = None) -> None:
+        """Durable on return. ``modified``: seconds since the epoch; kept by a directory only."""
+        with self._reaching(f"write {key}"):
+            obstore.put(self._store, key, content)
+            if self.directory is not None:
+                _make_durable(self.directory / key, self.directory, modified)
+
+    def get(self, key: str) -> bytes | None:
+        """None when there is no such object."""
+        with contextlib.suppress(FileNotFoundError), self._reaching(f"read {key}"):
+            return bytes(obstore.get(self._store, key).bytes())
+        return None
+
+    def fetch(self, key: str, into: Path) -> str | None:
+        """Into a file; returns the SHA-256 (hex) of what came, None when there is no such object."""
+        digest = hashlib.sha256()
+        with contextlib.suppress(FileNotFoundError), self._reaching(f"read {key}"):
+            stream = obstore.get(self._store, key).stream(min_chunk_size=_BLOCK)
+            with into.open("wb") as file:
+                for block in stream:
+                    digest.update(block)
+                    file.write(block)
+            return digest.hexdigest()
+        return None
+
+    def list(self, prefix: str) -> list[ObjectFacts]:
+        with self._reaching(f"list {prefix}"):
+            pages = cast("Any", self._store).list(prefix)
+            found = [one for page in pages for one in page]
+        return [ObjectFacts(one["path"], one["size"], one["last_modified"]) for one in found]
+
+    def prefixes(self, prefix: str) -> list[str]:
+        """What comes next below ``prefix``."""
+        with self._reaching(f"list {prefix}"):
+            found = cast("Any", self._store).list_with_delimiter(prefix or None)
+        return [path.rstrip("/").rsplit("/", 1)[-1] for path in cast("list[str]", found["common_prefixes"])]
+
+    def delete(self, keys: list[str]) -> None:
+        """Those that are gone are fine."""
+        if not keys:
+            return
+        with self._reaching(f"delete {keys[0]}"):
+            for key in keys if self.directory is not None else ():
+                with contextlib.suppress(FileNotFoundError):
+                    obstore.delete(self._store, key)
+            if self.directory is None:
+                obstore.delete(self._store, keys)
+
+    def remove_below(self, prefix: str) -> None:
+        """Every object below ``prefix``, and in a directory the directories too."""
+        self.delete([one.key for one in self.list(prefix)])
+        if self.directory is not None:
+            for path, _, _ in os.walk(self.directory / prefix, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+
+    @contextmanager
+    def _reaching(self, what: str) -> Generator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise StoreError(f"the archive {self.name} cannot {what}: {_short(error)}") from error
+
+
+def open_objects(settings: BackupSettings, default: Path) -> Objects:
+    """Those that the settings name. Raises SetupError."""
+    where = settings.archive or str(default)
+    if where.startswith(S3):
+        return _open_s3(where, settings)
+    directory = Path(where)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Objects(LocalStore(directory), directory.resolve(), where)
+    except (BaseError, OSError) as error:
+        raise SetupError(f"backup.archive: the directory {where} cannot be used: {_short(error)}") from None
+
+
+def _open_s3(where: str, settings: BackupSettings) -> Objects:
+    bucket, _, prefix = where.removeprefix(S3).partition("/")
+    if not bucket:
+        raise SetupError(f"backup.archive is {where!r}; it must be s3://bucket/prefix")
+    if settings.s3_ca_file is not None:
+        # The only way that the library's TLS can be told of a CA.
+        os.environ["SSL_CERT_FILE"] = str(settings.s3_ca_file)
+    config: dict[str, Any] = {
+        "region": settings.s3_region,
+        "virtual_hosted_style_request": not settings.s3_path_style,
+    }
+    if settings.s3_endpoint:
+        config["endpoint"] = settings.s3_endpoint
+    if settings.s3_access_key:
+        config |= {"access_key_id": settings.s3_access_key, "secret_access_key": settings.s3_secret_key}
+    if settings.s3_encryption:
+        kind, _, key = settings.s3_encryption.partition(":kms:")
+        config["aws_server_side_encryption"] = "aws:kms" if key else kind
+        if key:
+            config["aws_sse_kms_key_id"] = key
+    options: Any = {
+        "allow_http": settings.s3_endpoint.startswith("http://"),
+        "timeout": timedelta(seconds=60),
+        "connect_timeout": timedelta(seconds=5),
+    }
+    try:
+        store = S3Store(
+            bucket,
+            prefix=prefix.strip("/") or None,
+            config=cast("Any", config),
+            client_options=options,
+            retry_config=_RETRIES,
+        )
+    except BaseError as error:
+        raise SetupError(f"backup.archive: {where} cannot be used: {_short(error)}") from None
+    return Objects(store, None, where)
+
+
+def _make_durable(file: Path, root: Path, modified: float | None) -> None:
+    if modified is not None:
+        os.utime(file, (modified, modified))
+    for path in (file, *_parents(file, root)):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _parents(file: Path, root: Path) -> Iterator[Path]:
+    for parent in file.parents:
+        yield parent
+        if parent == root:
+            return
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,144 @@
+"""What of a timeline can be restored, and what that takes. Pure: from what an archive has to an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from howdah.backup.errors import DamageError, NotRestorableError
+from howdah.backup.wal import SEGMENT_BYTES, Segment, StoredWal, lsn, switches
+from howdah.domain.backups import BaseBackup, Gap, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an archive has of one timeline. ``wal``: in order; ``histories``: by Postgres' timeline."""
+
+    bases: Sequence[BaseBackup]
+    wal: Sequence[StoredWal]
+    histories: Mapping[int, str]
+    gaps: Sequence[Gap] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """chain: a full base backup, then the incremental ones that build on it. wal: every segment from the first that
+    the last of the chain needs, in order, without a hole. target: None for everything."""
+
+    chain: tuple[BaseBackup, ...]
+    wal: tuple[Segment, ...]
+    histories: tuple[int, ...]
+    target: datetime | None
+
+
+def window(contents: Contents) -> Window | None:
+    """None while nothing can be restored."""
+    usable = [base for base in contents.bases if _is_usable(contents, base)]
+    if not usable:
+        return None
+    earliest = min(base.finished_at for base in usable)
+    latest = max([one.modified for one in contents.wal] + [earliest])
+    return Window(earliest, latest, tuple(gap for gap in contents.gaps if gap.until is None or gap.until > earliest))
+
+
+def plan(contents: Contents, target: datetime | None) -> RestorePlan:
+    """Raises NotRestorableError outside of what can be restored, DamageError where something is missing."""
+    found = window(contents)
+    if found is None:
+        raise NotRestorableError("nothing can be restored yet: no base backup is completed")
+    if target is not None:
+        _check(found, target)
+    for base in reversed(contents.bases):
+        if (target is None or base.finished_at <= target) and _is_usable(contents, base):
+            break
+    else:
+        raise NotRestorableError(_between(found))
+    wal = _path(contents, base)
+    if target is not None:
+        _check_reach(contents, wal, target)
+    return RestorePlan(_chain(contents, base), tuple(one.segment for one in wal), tuple(contents.histories), target)
+
+
+def _check(found: Window, target: datetime) -> None:
+    if target < found.earliest:
+        raise NotRestorableError(_between(found))
+    for gap in found.gaps:
+        if gap.since < target and (gap.until is None or target < gap.until):
+            until = "a base backup closes it" if gap.until is None else text(gap.until)
+            raise NotRestorableError(
+                f"{text(target)} cannot be restored: WAL is missing from {text(gap.since)} until {until} ({gap.reason})"
+            )
+
+
+def _between(found: Window) -> str:
+    return f"Restore target must be between {text(found.earliest)} and {text(found.latest)}"
+
+
+def _check_reach(contents: Contents, wal: Sequence[StoredWal], target: datetime) -> None:
+    """Where the WAL ends early, because a segment is missing, what is later cannot be restored from this base."""
+    last = wal[-1]
+    after = [
+        one
+        for one in contents.wal
+        if one.segment.wal_timeline == last.segment.wal_timeline and one.segment > last.segment
+    ]
+    if after and target > last.modified:
+        missing = last.segment.next().name
+        raise DamageError(
+            f"the WAL segment {missing} is missing in the archive: what can be restored ends at {text(last.modified)}"
+        )
+
+
+def _chain(contents: Contents, base: BaseBackup) -> tuple[BaseBackup, ...]:
+    by_name = {one.name: one for one in contents.bases}
+    chain = [base]
+    while (parent := chain[0].parent) is not None:
+        if parent not in by_name:
+            raise DamageError(f"the base backup {parent}, on which {chain[0].name} builds, is missing in the archive")
+        chain.insert(0, by_name[parent])
+    return tuple(chain)
+
+
+def _is_usable(contents: Contents, base: BaseBackup) -> bool:
+    """All that it builds on is there, and all WAL that it needs to be consistent."""
+    try:
+        _chain(contents, base)
+    except DamageError:
+        return False
+    wal = _path(contents, base)
+    return bool(wal) and wal[-1].segment.number >= (lsn(base.stop_lsn) - 1) // SEGMENT_BYTES
+
+
+def _path(contents: Contents, base: BaseBackup) -> list[StoredWal]:
+    """WAL from a base backup on without a hole, along the newest timeline that descends from it."""
+    by_segment = {one.segment: one for one in contents.wal}
+    legs = _legs(contents, base.wal_timeline)
+    number, path = lsn(base.start_lsn) // SEGMENT_BYTES, list[StoredWal]()
+    while True:
+        # At a switch both timelines have the segment; the later one's is whole.
+        timeline = next((line for line, begin in reversed(legs) if number >= begin // SEGMENT_BYTES), legs[0][0])
+        found = by_segment.get(Segment(timeline, number))
+        if found is None:
+            return path
+        path.append(found)
+        number += 1
+
+
+def _legs(contents: Contents, wal_timeline: int) -> list[tuple[int, int]]:
+    """Postgres' timelines from ``wal_timeline`` to the newest that descends from it, and where each begins."""
+    lines = {line: list(switches(content)) for line, content in contents.histories.items()}
+    descendants = [line for line, past in lines.items() if any(before == wal_timeline for before, _ in past)]
+    legs = [(wal_timeline, 0)]
+    if descendants:
+        newest = max(descendants)
+        past = lines[newest]
+        begins = {after: position for (_, position), (after, _) in zip(past, [*past[1:], (newest, 0)], strict=True)}
+        legs += [(line, begins[line]) for line in sorted(begins) if line > wal_timeline]
+    return legs
+
+
+def text(moment: datetime) -> str:
+    """RFC 3339 in UTC, with as many digits as it needs."""
+    spelled = moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+    return spelled.rstrip("0").rstrip(".") + "Z"

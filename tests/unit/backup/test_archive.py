@@ -1,0 +1,177 @@
+"""What is put into an archive comes out as it was, or with a sentence that says what is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from howdah.backup.archive import TimelineArchive, open_archive
+from howdah.backup.errors import DamageError, StoreError
+from howdah.backup.wal import SEGMENT_BYTES, Segment
+from howdah.domain.backups import BackupKind, BaseBackup, Gap
+from howdah.domain.errors import SetupError
+from howdah.domain.ids import TimelineId
+from howdah.domain.settings import BackupSettings
+
+NAME = "000000010000000000000003"
+MOMENT = datetime(2026, 11, 25, 9, 30, 0, 250, tzinfo=UTC)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> TimelineArchive:
+    return open_archive(BackupSettings(), tmp_path).timeline(TimelineId.new())
+
+
+def segment(path: Path, received: int = SEGMENT_BYTES) -> bytes:
+    content = os.urandom(received - 1) + b"\1"
+    path.write_bytes(content.ljust(SEGMENT_BYTES, b"\0"))
+    return path.read_bytes()
+
+
+def stored(archive: TimelineArchive, tmp_path: Path, what: str) -> Path:
+    return tmp_path / "archive" / archive.id.ubid / what
+
+
+def backup(**changes: object) -> BaseBackup:
+    facts: dict[str, object] = {
+        "name": "20261125T093000Z-full", "kind": BackupKind.FULL, "parent": None, "postgres": "18.6.0",
+        "system_identifier": 7, "started_at": MOMENT, "finished_at": MOMENT, "start_lsn": "0/3000028",
+        "stop_lsn": "0/3000100", "wal_timeline": 1, "stored_bytes": 0, "data_bytes": 30, "files": {}, "tablespaces": {},
+    }  # fmt: skip
+    return BaseBackup(**facts | changes)  # type: ignore[arg-type]
+
+
+def test_a_segment_comes_back_as_it_was(archive: TimelineArchive, tmp_path: Path):
+    content = segment(tmp_path / NAME)
+    archive.put_wal(NAME, tmp_path / NAME)
+    assert archive.fetch_wal(NAME, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+    assert [(one.segment, one.partial) for one in archive.wal()] == [(Segment(1, 3), False)]
+
+
+def test_a_directory_remembers_when_a_segment_was_received(archive: TimelineArchive, tmp_path: Path):
+    segment(tmp_path / NAME)
+    os.utime(tmp_path / NAME, (MOMENT.timestamp(), MOMENT.timestamp()))
+    archive.put_wal(NAME, tmp_path / NAME)
+    assert abs((archive.wal()[0].modified - MOMENT).total_seconds()) < 1e-3
+
+
+def test_a_growing_segment_is_kept_as_far_as_it_came(archive: TimelineArchive, tmp_path: Path):
+    content = segment(tmp_path / NAME, received=20_000)
+    assert archive.put_partial(NAME, tmp_path / NAME)
+    assert archive.wal()[0].partial
+    assert archive.wal()[0].stored_bytes < 30_000
+    assert archive.fetch_wal(NAME, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_a_segment_of_which_nothing_came_is_not_put(archive: TimelineArchive, tmp_path: Path):
+    (tmp_path / NAME).write_bytes(bytes(SEGMENT_BYTES))
+    assert not archive.put_partial(NAME, tmp_path / NAME)
+    assert archive.wal() == []
+
+
+def test_a_whole_segment_takes_the_place_of_its_growing_one(archive: TimelineArchive, tmp_path: Path):
+    segment(tmp_path / NAME, received=20_000)
+    archive.put_partial(NAME, tmp_path / NAME)
+    content = segment(tmp_path / NAME)
+    archive.put_wal(NAME, tmp_path / NAME)
+    assert [one.partial for one in archive.wal()] == [False]
+    archive.fetch_wal(NAME, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_a_segment_that_is_not_there_is_not_made_up(archive: TimelineArchive, tmp_path: Path):
+    assert not archive.fetch_wal(NAME, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_changed_byte_of_a_segment_is_found(archive: TimelineArchive, tmp_path: Path):
+    segment(tmp_path / NAME)
+    archive.put_wal(NAME, tmp_path / NAME)
+    file = stored(archive, tmp_path, f"wal/{NAME}.zst")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DamageError, match=NAME):
+        archive.fetch_wal(NAME, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_base_backup_counts_with_its_facts(archive: TimelineArchive, tmp_path: Path):
+    files = tmp_path / "taken"
+    files.mkdir()
+    (files / "base.tar.zst").write_bytes(b"tar")
+    (files / "backup_manifest").write_bytes(b"{}")
+    done = archive.put_base(backup(), files)
+    assert archive.bases() == [done]
+    archive.fetch_base(done, "base.tar.zst", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"tar"
+    archive.manifest(done, tmp_path / "manifest")
+    assert (tmp_path / "manifest").read_bytes() == b"{}"
+    stored(archive, tmp_path, f"base/{done.name}/backup.json").unlink()
+    assert archive.bases() == []
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"tax"), lambda file: file.unlink()])
+def test_a_changed_or_missing_file_of_a_base_backup_is_found(
+    archive: TimelineArchive, tmp_path: Path, damage: Callable[[Path], object]
+):
+    files = tmp_path / "taken"
+    files.mkdir()
+    (files / "base.tar.zst").write_bytes(b"tar")
+    done = archive.put_base(backup(), files)
+    damage(stored(archive, tmp_path, f"base/{done.name}/base.tar.zst"))
+    with pytest.raises(DamageError, match=r"base\.tar\.zst"):
+        archive.fetch_base(done, "base.tar.zst", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_facts_that_cannot_be_read_are_damage(archive: TimelineArchive, tmp_path: Path):
+    (tmp_path / "taken").mkdir()
+    done = archive.put_base(backup(), tmp_path / "taken")
+    stored(archive, tmp_path, f"base/{done.name}/backup.json").write_text('{"name":')
+    with pytest.raises(DamageError, match=r"backup\.json"):
+        archive.bases()
+
+
+def test_a_gap_is_remembered_and_closed(archive: TimelineArchive):
+    open_gap = Gap(MOMENT, None, "the slot was dropped")
+    archive.note_gap(open_gap)
+    assert archive.gaps() == [open_gap]
+    closed = Gap(MOMENT, MOMENT.replace(hour=10), "the slot was dropped")
+    archive.note_gap(closed)
+    assert archive.gaps() == [closed]
+
+
+def test_nothing_is_left_of_a_removed_timeline(archive: TimelineArchive, tmp_path: Path):
+    segment(tmp_path / NAME)
+    archive.put_wal(NAME, tmp_path / NAME)
+    archive.describe({"service": "pg"})
+    archive.remove()
+    archive.remove()
+    assert list((tmp_path / "archive").iterdir()) == []
+
+
+def test_timelines_are_found_by_their_names(tmp_path: Path):
+    archive = open_archive(BackupSettings(), tmp_path)
+    one = TimelineId.new()
+    archive.timeline(one).describe({"service": "pg"})
+    (tmp_path / "archive" / "lost+found").mkdir()
+    assert archive.timelines() == [one]
+
+
+def test_a_directory_that_cannot_be_written_is_out_of_reach(archive: TimelineArchive, tmp_path: Path):
+    (tmp_path / "archive" / archive.id.ubid).write_text("a file where a directory is wanted")
+    segment(tmp_path / NAME, received=20_000)
+    with pytest.raises(StoreError, match=NAME):
+        archive.put_partial(NAME, tmp_path / NAME)
+
+
+def test_an_archive_without_a_bucket_is_no_archive(tmp_path: Path):
+    with pytest.raises(SetupError, match="s3://bucket/prefix"):
+        open_archive(BackupSettings(archive="s3://"), tmp_path)
