@@ -8,6 +8,7 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,17 @@ from howdah.launcher.rights import Rights, becoming
 _SETTING = re.compile(r"--[A-Za-z_][A-Za-z0-9_.]*=[^\0]*")
 _VERSION = re.compile(r"[0-9.]+")
 _SIGNAL_FILES = ("standby.signal", "recovery.signal")
+_KILLER = """import os, sys
+uid, nobodys = map(int, sys.argv[1:])
+os.setgroups([])
+os.setresgid(nobodys, nobodys, nobodys)
+os.setresuid(nobodys, uid, nobodys)
+try: os.kill(-1, 9)
+except ProcessLookupError: pass
+"""
+"""Signals with the effective uid of those that it kills, and cannot be killed by them: that is decided by its real and
+saved uid, which are nobody's. Where such a uid cannot be had, in some user namespaces, whoever is quicker wins."""
+_NOBODYS = 1 << 30
 _SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCONT, signal.SIGTERM, signal.SIGKILL})
 
 
@@ -180,7 +192,8 @@ def kill_all_of_user(uid: int, *, limit: float = 5.0) -> bool:
         if time.monotonic() > end:
             return False
         # One call reaches them all at once, so that none can fork away from it.
-        run(["sh", "-c", "kill -KILL -1"], becoming(uid, uid), limit=limit)
+        if run([sys.executable, "-I", "-S", "-c", _KILLER, str(uid), str(uid + _NOBODYS)], limit=limit).returncode != 0:
+            run(["sh", "-c", "kill -KILL -1"], becoming(uid, uid), limit=limit)
         time.sleep(0.005)  # a bounded poll: more of them may be forked meanwhile
     return True
 
