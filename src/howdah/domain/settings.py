@@ -67,9 +67,7 @@ class BackupSettings:
         True, "Bucket in the path instead of in the host name, as most S3-compatible stores want"
     )
     s3_ca_file: Path | None = _key(None, "PEM file of the CA that signs the store's certificate")
-    s3_encryption: str = _key(
-        "", "Server-side encryption to ask for: AES256, or aws:kms:KEY-ID"
-    )
+    s3_encryption: str = _key("", "Server-side encryption to ask for: AES256, or aws:kms:KEY-ID")
     interval_hours: float = _key(24.0, "Between two base backups of a service; their times are spread")
     chain: int = _key(7, "Base backups that may build on one full one; 0 makes each a full one")
     rate_mib: int = _key(0, "MiB/s that a base backup may read; 0 is no limit")
