@@ -1,0 +1,101 @@
+"""Unpacks base backups, as the user whose data directory they become: ``python -I -m howdah.backup.unpack SOURCE TARGET``.
+
+A backup's content was sent by a tenant's server and is not trusted: only plain files and directories below the target
+come out of it, whatever names, links and devices are in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import zstandard
+
+from howdah.backup.errors import DamageError
+
+BASE = "base.tar.zst"
+_SUFFIX = ".tar.zst"
+_BLOCK = 1024 * 1024
+_LINKS = "tablespace_map"
+"""Where tablespaces were; they come back as directories in ``pg_tblspc``, so that no server writes into another's."""
+
+
+def unpack(source: Path, target: Path) -> None:
+    """A directory of ``base.tar.zst`` and ``<oid>.tar.zst`` into a data directory, which is begun anew when it is there.
+
+    Raises DamageError for content that no base backup has, OSError.
+    """
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(mode=0o700)
+    for archive in (source / BASE, *_tablespaces(source)):
+        below = target if archive.name == BASE else target / "pg_tblspc" / archive.name.removesuffix(_SUFFIX)
+        below.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _extract(archive, below)
+    (target / _LINKS).unlink(missing_ok=True)
+
+
+def _tablespaces(source: Path) -> Iterator[Path]:
+    for path in sorted(source.glob("*" + _SUFFIX)):
+        if path.name != BASE:
+            if not path.name.removesuffix(_SUFFIX).isdigit():
+                raise DamageError(f"{path.name} is no file of a base backup")
+            yield path
+
+
+def _extract(archive: Path, target: Path) -> None:
+    try:
+        with ExitStack() as stack:
+            file = stack.enter_context(archive.open("rb"))
+            stream = stack.enter_context(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+            tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK))
+            for member in tar:
+                _place(tar, member, target)
+    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+        raise DamageError(f"{archive.name} is damaged: {error}") from None
+
+
+def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    path = target / _inside(member.name)
+    if member.isdir():
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif member.isreg():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        content = tar.extractfile(member)
+        assert content is not None  # a regular file has content
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as made:
+            _copy(content, made, member.size)
+    elif not (member.issym() and path.parent.name == "pg_tblspc"):
+        raise DamageError(f"{member.name!r} is neither a file nor a directory")
+
+
+def _copy(content: IO[bytes], made: IO[bytes], size: int) -> None:
+    shutil.copyfileobj(content, made, _BLOCK)
+    if made.tell() != size:
+        raise DamageError(f"a file of {size} bytes ends after {made.tell()}")
+
+
+def _inside(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise DamageError(f"{name!r} does not lie in a data directory")
+    return path
+
+
+def main() -> int:
+    try:
+        unpack(Path(sys.argv[1]), Path(sys.argv[2]))
+    except (DamageError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
