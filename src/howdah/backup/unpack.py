@@ -1,4 +1,4 @@
-"""Unpacks base backups, as the user whose data directory they become: ``python -I -m howdah.backup.unpack SOURCE TARGET``.
+"""Unpacks base backups, as the user whose they become: ``python -I -m howdah.backup.unpack SOURCE TARGET``.
 
 A backup's content was sent by a tenant's server and is not trusted: only plain files and directories below the target
 come out of it, whatever names, links and devices are in it.
@@ -27,7 +27,7 @@ _LINKS = "tablespace_map"
 
 
 def unpack(source: Path, target: Path) -> None:
-    """A directory of ``base.tar.zst`` and ``<oid>.tar.zst`` into a data directory, which is begun anew when it is there.
+    """A directory of ``base.tar.zst`` and ``<oid>.tar.zst`` into a data directory; one that is there is begun anew.
 
     Raises DamageError for content that no base backup has, OSError.
     """
