@@ -40,7 +40,7 @@ def _type(kind: Any) -> str:
         return "list of texts; in the environment separated by commas"
     if issubclass(kind, StrEnum):
         return " or ".join(kind)
-    return {int: "whole number", float: "number", str: "text", Path: "path", bool: "true or false"}[kind]
+    return {int: "whole number", float: "number", str: "text", Path: "path"}[kind]
 
 
 def _default(key: Key) -> str:

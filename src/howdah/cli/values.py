@@ -23,8 +23,6 @@ def convert(value: Any, kind: Any) -> Any:
         return _number(value, int, "a whole number")
     if kind is float:
         return _number(value, float, "a number")
-    if kind is bool:
-        return _truth(value)
     if kind == tuple[str, ...]:
         return _texts(value)
     if kind in (Path, Path | None):
@@ -42,13 +40,6 @@ def _number(value: Any, kind: type[int] | type[float], called: str) -> Any:
         except ValueError:
             pass
     raise ValueError(f"is {value!r}; it must be {called}")
-
-
-def _truth(value: Any) -> bool:
-    said = str(value).strip().lower()
-    if said not in ("true", "false"):
-        raise ValueError(f"is {value!r}; it must be true or false")
-    return said == "true"
 
 
 def _text(value: Any) -> str:
@@ -154,10 +145,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "postgres.pool": _between(0, 1000),
     "postgres.profile": _profile,
     "postgres.require": _protections,
-    "backup.interval_hours": _between(0.01, 24 * 365),
-    "backup.chain": _between(0, 1000),
-    "backup.rate_mib": _between(0, 1024),
-    "backup.parallel": _between(1, 64),
-    "backup.spool_gib": _between(0.1, 10_000),
 }
 """The rule of a key beyond its type, by its name."""

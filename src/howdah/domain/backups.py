@@ -1,4 +1,4 @@
-"""Backups as their owners see them, what can be restored, and where a restored service comes from."""
+"""Backups in an archive, and what can be restored from them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from howdah.domain.ids import TimelineId
-
 
 class BackupKind(StrEnum):
     """A full copy, or what changed since the backup before it."""
 
     FULL = "full"
     INCREMENTAL = "incremental"
-
-
-class BackupStatus(StrEnum):
-    """A backup counts once it is completed: stored whole and verified."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +60,3 @@ class Window:
     earliest: datetime
     latest: datetime
     gaps: tuple[Gap, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreSource:
-    """What a restored service is made from. target: None for the last moment that the archive has."""
-
-    timeline: TimelineId
-    target: datetime | None
-
-
-class RestorePhase(StrEnum):
-    """What a service that is being restored is doing; the values are those of its state."""
-
-    RESTORING_BACKUP = "restoring_backup"
-    REPLAYING_WAL = "replaying_wal"
-    FINALIZING_RESTORE = "finalizing_restore"

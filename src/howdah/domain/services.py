@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from howdah.domain.backups import RestorePhase, RestoreSource
 from howdah.domain.catalog import Size
-from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.ids import ServiceId
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
 from howdah.domain.tags import Tag
 
@@ -20,8 +19,6 @@ class ServiceSpec:
     hostnames: the names that reach the service, the current one first; the certificate is valid for all of them.
     certificate: PEM, the leaf first, then its issuer.
     restart: how often a restart was asked for. password_version: which password is wanted, counted from 1.
-    timeline: its own line of backups and WAL; None: it is not archived. source: what it is restored from; None for one
-    that began empty.
     """
 
     id: ServiceId
@@ -32,8 +29,6 @@ class ServiceSpec:
     certificate: str
     restart: int = 0
     password_version: int = 1
-    timeline: TimelineId | None = None
-    source: RestoreSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +57,6 @@ class ServiceStatus:
     restart, password_version, certificate: which of the spec's values are in effect now (certificate: PEM).
     settled: nothing is left to do for this spec until something changes.
     retry_after: seconds after which another pass makes sense (back-off); None: at once unless settled.
-    restoring: how far a restoration is; None when there is none, or it is over. progress: what of it is done, 0 to 1,
-    as far as that is known.
     """
 
     ready: bool
@@ -74,8 +67,6 @@ class ServiceStatus:
     password_version: int | None = None
     certificate: str | None = None
     retry_after: float | None = None
-    restoring: RestorePhase | None = None
-    progress: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class PostgresSettings:
 
 @dataclass(frozen=True, slots=True)
 class BackupSettings:
+    """Where an archive is. Not yet a section of the configuration: nothing is archived by itself."""
+
     archive: str = _key(
         "", "Where backups and WAL are kept: a directory, or s3://bucket/prefix; default <state>/archive"
     )
@@ -68,13 +70,6 @@ class BackupSettings:
     )
     s3_ca_file: Path | None = _key(None, "PEM file of the CA that signs the store's certificate")
     s3_encryption: str = _key("", "Server-side encryption to ask for: AES256, or aws:kms:KEY-ID")
-    interval_hours: float = _key(24.0, "Between two base backups of a service; their times are spread")
-    chain: int = _key(7, "Base backups that may build on one full one; 0 makes each a full one")
-    rate_mib: int = _key(0, "MiB/s that a base backup may read; 0 is no limit")
-    parallel: int = _key(2, "Base backups that may run at the same time")
-    spool_gib: float = _key(
-        4.0, "WAL of a service that may wait for an archive out of reach, before a gap is accepted; in GiB"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +80,3 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     postgres: PostgresSettings = field(default_factory=PostgresSettings)
-    backup: BackupSettings = field(default_factory=BackupSettings)
