@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from howdah.domain.settings import BackupSettings
 
 S3 = "s3://"
 _BLOCK = 4 * 1024 * 1024
+_REASON = re.compile(r'message: "([^"]+)"|InvalidCertificate\(\s*(\w+)')
 _RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 
@@ -51,14 +53,14 @@ class Objects:
 
     def get(self, key: str) -> bytes | None:
         """None when there is no such object."""
-        with contextlib.suppress(FileNotFoundError), self._reaching(f"read {key}"):
+        with contextlib.suppress(FileNotFoundError), self._reaching(f"read {key}", may_lack=True):
             return bytes(obstore.get(self._store, key).bytes())
         return None
 
     def fetch(self, key: str, into: Path) -> str | None:
         """Into a file; returns the SHA-256 (hex) of what came, None when there is no such object."""
         digest = hashlib.sha256()
-        with contextlib.suppress(FileNotFoundError), self._reaching(f"read {key}"):
+        with contextlib.suppress(FileNotFoundError), self._reaching(f"read {key}", may_lack=True):
             stream = obstore.get(self._store, key).stream(min_chunk_size=_BLOCK)
             with into.open("wb") as file:
                 for block in stream:
@@ -99,12 +101,14 @@ class Objects:
                     os.rmdir(path)
 
     @contextmanager
-    def _reaching(self, what: str) -> Generator[None]:
+    def _reaching(self, what: str, *, may_lack: bool = False) -> Generator[None]:
+        """``may_lack``: FileNotFoundError is for the caller, who is told that there is no such object."""
         try:
             yield
-        except FileNotFoundError:
-            raise
         except (BaseError, OSError) as error:
+            # Without its bucket a store says of every object that it is not there.
+            if may_lack and isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+                raise
             raise StoreError(f"the archive {self.name} cannot {what}: {_short(error)}") from error
 
 
@@ -138,9 +142,9 @@ def _open_s3(where: str, settings: BackupSettings) -> Objects:
         config |= {"access_key_id": settings.s3_access_key, "secret_access_key": settings.s3_secret_key}
     if settings.s3_encryption:
         kind, _, key = settings.s3_encryption.partition(":kms:")
-        config["aws_server_side_encryption"] = "aws:kms" if key else kind
+        config["server_side_encryption"] = "aws:kms" if key else kind
         if key:
-            config["aws_sse_kms_key_id"] = key
+            config["sse_kms_key_id"] = key
     options: Any = {
         "allow_http": settings.s3_endpoint.startswith("http://"),
         "timeout": timedelta(seconds=60),
@@ -178,4 +182,9 @@ def _parents(file: Path, root: Path) -> Iterator[Path]:
 
 
 def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    """The sentence of an error of the library, and the reason that it hides in pages of details."""
+    head, _, details = str(error).partition("Debug source:")
+    sentence = " ".join(head.split())[:300]
+    found = _REASON.search(details)
+    reason = "" if found is None else found[1] or f"certificate refused: {found[2]}"
+    return sentence if reason in sentence else f"{sentence} ({reason})"
