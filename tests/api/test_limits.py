@@ -174,8 +174,10 @@ async def test_too_many_that_wait_are_refused_at_once(client: Client, held: Held
         asyncio.create_task(client.send("GET", client.services, auth=("none", "wrong")))
         for _ in range(FREE_FAILURES + MOST_WAITING + 1)
     ]
-    (refused,) = {task.result().status_code for task in (await asyncio.wait(wrong[-1:]))[0]}
-    assert refused == 429
+    (refused,) = [task.result() for task in (await asyncio.wait(wrong[-1:]))[0]]
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == str(round(LONGEST_DELAY))
+    assert refused.headers["X-RateLimit-Remaining"] == "0"
     assert (await client.send("GET", client.services)).status_code == 200
     held.release.set()
     assert {answer.status_code for answer in await asyncio.gather(*wrong)} == {401, 429}

@@ -13,7 +13,7 @@ from howdah.api.exchange import exchange_of
 from howdah.api.operation import Access, Operation
 from howdah.api.plane import PlaneLike
 from howdah.api.rate_limits import WINDOW_SECONDS, Allowance, RateLimits
-from howdah.api.slowdown import Slowdown
+from howdah.api.slowdown import LONGEST_DELAY, MOST_WAITING, Slowdown
 from howdah.api.versions import asked_version, usual_version
 from howdah.domain.errors import BadRequest, Forbidden, NotFound, NotImplementedYet, TooManyRequests
 from howdah.domain.organizations import ApiKey, Role
@@ -35,7 +35,11 @@ def endpoint(
     async def answer(request: Request) -> Response:
         headers = request.headers
         exchange = exchange_of(request.scope)
-        key = await authenticate(request, plane.access, slowdown)
+        try:
+            key = await authenticate(request, plane.access, slowdown)
+        except TooManyRequests:
+            exchange.allowance = Allowance(MOST_WAITING, 0, LONGEST_DELAY, exceeded=True)
+            raise
         exchange.allowance = limits.count(key.id)
         if exchange.allowance is not None and exchange.allowance.exceeded:
             raise TooManyRequests(_too_many(exchange.allowance))
