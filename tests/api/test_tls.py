@@ -55,6 +55,11 @@ async def test_a_client_that_trusts_the_authority_is_answered(client: Client, fi
     async with httpx.AsyncClient(verify=context) as http:
         answer = await http.get(f"https://localhost:{port}{client.services}", auth=client.auth)
     assert (answer.status_code, answer.json()["result"]) == (200, [])
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+async def test_plain_http_promises_no_tls(client: Client) -> None:
+    assert "Strict-Transport-Security" not in (await client.send("GET", client.services)).headers
 
 
 async def test_plain_http_is_not_answered(port: int) -> None:

@@ -1,5 +1,5 @@
-"""What is known about one request beside its HTTP: its id and, once
-known, the API version that answers it and what its key may still send."""
+"""What is known about one request beside its HTTP: its id, whether it came by TLS and, once known, the API version that
+answers it and what its key may still send."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _SCOPE_KEY = "howdah.exchange"
 @dataclass(slots=True)
 class Exchange:
     request_id: str
+    secure: bool = False
     version: ApiVersion | None = None
     allowance: Allowance | None = None
 
 
 def begin(scope: MutableMapping[str, Any], request_id: str) -> Exchange:
     """Remember a new exchange in an ASGI scope."""
-    scope[_SCOPE_KEY] = exchange = Exchange(request_id)
+    scope[_SCOPE_KEY] = exchange = Exchange(request_id, secure=scope.get("scheme") == "https")
     return exchange
 
 

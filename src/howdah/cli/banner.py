@@ -8,6 +8,7 @@ import shlex
 from howdah import __version__
 from howdah.cli.state import by_root, default_state, program
 from howdah.control.plane import ControlPlane
+from howdah.control.resolution import client_address
 from howdah.domain.settings import Settings
 
 SINGLE_TENANT = (
@@ -17,7 +18,9 @@ SINGLE_TENANT = (
 
 
 def api_url(settings: Settings) -> str:
-    host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
+    """Where a client on this machine reaches the API."""
+    host = client_address((settings.api.host,))
+    host = f"[{host}]" if ":" in host else host
     return f"{settings.api.scheme}://{host}:{settings.api.port}"
 
 

@@ -68,6 +68,6 @@ class Resolution:
 
 
 def client_address(addresses: tuple[str, ...]) -> str:
-    """Where a client on this machine reaches a router that listens on ``addresses``."""
+    """Where a client on this machine reaches a server that listens on ``addresses``."""
     first = next((address for address in addresses if ":" not in address), addresses[0])
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)
