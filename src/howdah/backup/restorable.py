@@ -10,6 +10,9 @@ from howdah.backup.errors import DamageError, NotRestorableError
 from howdah.backup.wal import SEGMENT_BYTES, Segment, StoredWal, lsn, switches
 from howdah.domain.backups import BaseBackup, Gap, Window
 
+_NEVER = 1 << 64
+"""Beyond every segment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -55,8 +58,7 @@ def plan(contents: Contents, target: datetime | None) -> RestorePlan:
     else:
         raise NotRestorableError(_between(found))
     wal = _path(contents, base)
-    if target is not None:
-        _check_reach(contents, wal, target)
+    _check_reach(contents, base, wal, target)
     return RestorePlan(_chain(contents, base), tuple(one.segment for one in wal), tuple(contents.histories), target)
 
 
@@ -75,18 +77,17 @@ def _between(found: Window) -> str:
     return f"Restore target must be between {text(found.earliest)} and {text(found.latest)}"
 
 
-def _check_reach(contents: Contents, wal: Sequence[StoredWal], target: datetime) -> None:
-    """Where the WAL ends early, because a segment is missing, what is later cannot be restored from this base."""
-    last = wal[-1]
-    after = [
-        one
-        for one in contents.wal
-        if one.segment.wal_timeline == last.segment.wal_timeline and one.segment > last.segment
-    ]
-    if after and target > last.modified:
-        missing = last.segment.next().name
+def _check_reach(contents: Contents, base: BaseBackup, path: Sequence[StoredWal], target: datetime | None) -> None:
+    """Where the path ends early, because a segment is missing, what is later cannot be restored from this base."""
+    last = path[-1]
+    legs = _legs(contents, base.wal_timeline)
+    beyond = [one for one in contents.wal if one.segment.number > last.segment.number and _is_on(legs, one.segment)]
+    if beyond and (target is None or target > last.modified):
+        missing = last.segment.number + (0 if last.partial else 1)
+        names = " or ".join(Segment(leg.wal_timeline, missing).name for leg in legs if leg.first <= missing <= leg.last)
         raise DamageError(
-            f"the WAL segment {missing} is missing in the archive: what can be restored ends at {text(last.modified)}"
+            f"the WAL segment {names} is missing or incomplete in the archive:"
+            f" what can be restored ends at {text(last.modified)}"
         )
 
 
@@ -116,26 +117,38 @@ def _path(contents: Contents, base: BaseBackup) -> list[StoredWal]:
     legs = _legs(contents, base.wal_timeline)
     number, path = lsn(base.start_lsn) // SEGMENT_BYTES, list[StoredWal]()
     while True:
-        # At a switch both timelines have the segment; the later one's is whole.
-        timeline = next((line for line, begin in reversed(legs) if number >= begin // SEGMENT_BYTES), legs[0][0])
-        found = by_segment.get(Segment(timeline, number))
+        # At a switch both timelines have the segment; the later one's has what is in the earlier one's, and more.
+        names = (Segment(leg.wal_timeline, number) for leg in reversed(legs) if leg.first <= number <= leg.last)
+        found = next((by_segment[name] for name in names if name in by_segment), None)
         if found is None:
             return path
         path.append(found)
+        if found.partial:
+            return path
         number += 1
 
 
-def _legs(contents: Contents, wal_timeline: int) -> list[tuple[int, int]]:
-    """Postgres' timelines from ``wal_timeline`` to the newest that descends from it, and where each begins."""
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """The part of a path on one of Postgres' timelines: the numbers of its first and last segment."""
+
+    wal_timeline: int
+    first: int
+    last: int
+
+
+def _is_on(legs: Sequence[_Leg], segment: Segment) -> bool:
+    return any(leg.wal_timeline == segment.wal_timeline and leg.first <= segment.number <= leg.last for leg in legs)
+
+
+def _legs(contents: Contents, wal_timeline: int) -> list[_Leg]:
+    """The way from ``wal_timeline`` to the newest timeline that descends from it."""
     lines = {line: list(switches(content)) for line, content in contents.histories.items()}
-    descendants = [line for line, past in lines.items() if any(before == wal_timeline for before, _ in past)]
-    legs = [(wal_timeline, 0)]
-    if descendants:
-        newest = max(descendants)
-        past = lines[newest]
-        begins = {after: position for (_, position), (after, _) in zip(past, [*past[1:], (newest, 0)], strict=True)}
-        legs += [(line, begins[line]) for line in sorted(begins) if line > wal_timeline]
-    return legs
+    newest = max((line for line, past in lines.items() if wal_timeline in dict(past)), default=wal_timeline)
+    past = [(line, end) for line, end in lines.get(newest, ()) if line >= wal_timeline]
+    ends = [(line, end // SEGMENT_BYTES) for line, end in past] + [(newest, _NEVER)]
+    firsts = [0, *(end for _, end in ends)]
+    return [_Leg(line, first, last) for (line, last), first in zip(ends, firsts, strict=False)]
 
 
 def text(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -109,6 +110,41 @@ def test_wal_goes_on_along_the_newest_timeline():
     assert [one.name[:8] + one.name[-2:] for one in found] == [
         "0000000101", "0000000102", "0000000203", "0000000204",
     ]  # fmt: skip
+
+
+def test_what_a_left_timeline_has_beyond_its_end_is_not_followed():
+    histories = {2: f"1\t{lsn_text(3 * SEGMENT_BYTES + 100)}\tno reason\n"}
+    stored = [*wal(1, 2, 3, 4, 5), *wal(3, wal_timeline=2)]
+    found = plan(Contents([base(1)], stored, histories), None).wal
+    assert [(one.wal_timeline, one.number) for one in found] == [(1, 1), (1, 2), (2, 3)]
+
+
+def test_a_segment_that_is_missing_at_the_end_of_a_timeline_is_named():
+    """Without it, what came after the switch would be missing in what is restored, and nobody would know."""
+    histories = {2: f"1\t{lsn_text(3 * SEGMENT_BYTES + 100)}\tno reason\n"}
+    contents = Contents([base(1)], [*wal(1), *wal(3, 4, wal_timeline=2)], histories)
+    for target in (minute(3.5), None):
+        with pytest.raises(DamageError, match="000000010000000000000002 is missing"):
+            plan(contents, target)
+
+
+def test_the_earlier_timeline_serves_until_the_later_one_has_come():
+    histories = {2: f"1\t{lsn_text(3 * SEGMENT_BYTES + 100)}\tno reason\n"}
+    found = plan(Contents([base(1)], wal(1, 2, 3), histories), None).wal
+    assert [(one.wal_timeline, one.number) for one in found] == [(1, 1), (1, 2), (1, 3)]
+
+
+def test_a_segment_that_never_became_whole_is_named():
+    stored = wal(1, 2, 3)
+    stored[1] = replace(stored[1], partial=True)
+    with pytest.raises(DamageError, match="000000010000000000000002 is missing or incomplete"):
+        plan(Contents([base(1)], stored, {}), None)
+    assert [one.number for one in plan(Contents([base(1)], stored[:2], {}), None).wal] == [1, 2]
+
+
+def test_everything_is_not_given_out_with_a_hole_in_it():
+    with pytest.raises(DamageError, match="000000010000000000000003 is missing"):
+        plan(Contents([base(1)], wal(1, 2, 4), {}), None)
 
 
 def test_a_base_of_an_earlier_timeline_does_not_follow_an_unrelated_one():
