@@ -50,8 +50,8 @@ def assemble(archive: TimelineArchive, target: datetime | None, directory: Path,
 
     Raises NotRestorableError, DamageError, StoreError; then nothing is in ``directory``.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise NotRestorableError(f"{directory} is not empty; name a new directory")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise NotRestorableError(f"{directory} is not an empty directory; name a new one")
     wanted = plan(contents(archive), target)
     scratch = directory.with_name(directory.name + _LATER)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+
+from howdah.domain.errors import BadRequest
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class BackupKind(StrEnum):
@@ -60,3 +65,19 @@ class Window:
     earliest: datetime
     latest: datetime
     gaps: tuple[Gap, ...] = ()
+
+
+def parse_target(text: str) -> datetime:
+    """The moment, in UTC, to which to restore: RFC 3339, no finer than the microseconds that Postgres knows.
+
+    Raises BadRequest.
+    """
+    try:
+        if _RFC_3339.fullmatch(text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise BadRequest(
+        f"restore target {text[:60]!a} is no moment; it must be like 2026-11-25T09:30:00Z or"
+        " 2026-11-25T10:30:00.250000+01:00, with at most six digits of a second, or latest"
+    )
