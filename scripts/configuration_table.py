@@ -40,13 +40,13 @@ def _type(kind: Any) -> str:
         return "list of texts; in the environment separated by commas"
     if issubclass(kind, StrEnum):
         return " or ".join(kind)
-    return {int: "whole number", float: "number", str: "text", Path: "path"}[kind]
+    return {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}[kind]
 
 
 def _default(key: Key) -> str:
     if key.name == "state":
         return "`~/.local/state/howdah`, as root `/var/lib/howdah`"
-    if key.default is None:
+    if key.default in (None, ""):
         return ""
     if isinstance(key.default, tuple):
         return ", ".join(f"`{item}`" for item in key.default)

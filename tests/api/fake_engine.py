@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 
-from howdah.domain.ids import ServiceId
+from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.errors import HowdahError
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.engines.protocol import Removal
 
 
 class FakeEngine:
-    """``held``: services do not get ready. ``reason``: they do not, and this is why. ``keeps``: nothing goes away."""
+    """``held``: services do not get ready. ``reason``: they do not, and this is why. ``keeps``: nothing goes away.
+    ``earliest``, ``bases``, ``archive``: what is known of backups. ``refusal``: why nothing can be restored."""
 
     def __init__(self) -> None:
         self.held = False
         self.keeps = False
         self.reason: str | None = None
+        self.earliest: datetime | None = None
+        self.bases: list[BaseBackup] = []
+        self.archive = ArchiveStatus((), None)
+        self.refusal: HowdahError | None = None
 
     async def start(self) -> None: ...
 
@@ -33,6 +41,7 @@ class FakeEngine:
             restart=spec.restart,
             password_version=spec.password_version,
             certificate=spec.certificate,
+            earliest_restore=self.earliest,
         )
 
     async def changes(self) -> AsyncIterator[ServiceId]:
@@ -40,5 +49,15 @@ class FakeEngine:
         raise AssertionError
         yield
 
-    async def remove(self, service: ServiceId) -> Removal:  # noqa: ARG002
+    async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:  # noqa: ARG002
         return Removal.STILL_THERE if self.keeps else Removal.REMOVED
+
+    async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:  # noqa: ARG002
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def backups(self, timeline: TimelineId) -> list[BaseBackup]:  # noqa: ARG002
+        return self.bases
+
+    async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
+        return self.archive

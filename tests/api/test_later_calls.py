@@ -10,8 +10,6 @@ from api.client import Client
 
 LATER = [
     ("POST", "/postgres/{id}/readReplica"),
-    ("POST", "/postgres/{id}/restoredService"),
-    ("GET", "/postgres/{id}/backups"),
     ("GET", "/postgres/{id}/config"),
     ("POST", "/postgres/{id}/config"),
     ("PATCH", "/postgres/{id}/config"),

@@ -12,7 +12,7 @@ from fixtures.server import eventually
 
 from backup.cluster import Cluster, discard, new_cluster
 from howdah.backup.archive import TimelineArchive, open_archive
-from howdah.backup.assemble import WAL, assemble
+from howdah.backup.assemble import WAL, assemble, write_settings
 from howdah.backup.errors import DamageError, NotRestorableError
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
@@ -34,7 +34,7 @@ def rows_at(
     cluster: Cluster, archive: TimelineArchive, target: datetime | None, into: Path, query: str
 ) -> list[tuple[Any, ...]]:
     """What ``query`` finds in what is restored."""
-    assemble(archive, target, into, cluster.programs)
+    write_settings(into, assemble(archive, target, into, cluster.programs).target)
     restored = cluster.restored(into)
     try:
         with restored.running():
@@ -129,6 +129,6 @@ def test_damage_leaves_nothing_behind(cluster: Cluster, archive: TimelineArchive
 def test_a_directory_in_use_is_left_alone(cluster: Cluster, archive: TimelineArchive, tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/PG_VERSION").write_text("18")
-    with pytest.raises(NotRestorableError, match="is not empty"):
+    with pytest.raises(NotRestorableError, match="is not an empty directory"):
         assemble(archive, None, tmp_path / "data", cluster.programs)
     assert WAL not in [path.name for path in (tmp_path / "data").iterdir()]

@@ -85,7 +85,7 @@ def test_a_data_directory_recovers_to_the_moment(archived: Archived, tmp_path: P
 def test_the_only_timeline_and_everything_are_what_is_meant_when_nothing_is_said(archived: Archived, tmp_path: Path):
     done = restore("--archive", archived.where, *programs(archived), tmp_path / "all", home=tmp_path)
     assert "recovers to latest when Postgres 18 starts in it" in done.stderr
-    assert "recovery_target_time =" not in (tmp_path / "all/postgresql.auto.conf").read_text()
+    assert "recovery_target_time = ''\n" in (tmp_path / "all/postgresql.auto.conf").read_text()
     assert (tmp_path / "all/recovery.signal").exists()
 
 

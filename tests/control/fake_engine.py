@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from howdah.domain.ids import InstanceId, ServiceId
+from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.engines.protocol import Removal
@@ -117,7 +119,7 @@ class FakeEngine:
             retry_after=retry_after,
         )
 
-    async def remove(self, service: ServiceId) -> Removal:
+    async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:  # noqa: ARG002
         await self.before("remove", service)
         if (server := self.world.servers.get(service)) is None:
             for instance in self.registry.of(service):
@@ -128,6 +130,15 @@ class FakeEngine:
         else:
             del self.world.servers[service]
         return Removal.STILL_THERE
+
+    async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:  # noqa: ARG002
+        return
+
+    async def backups(self, timeline: TimelineId) -> list[BaseBackup]:  # noqa: ARG002
+        return []
+
+    async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
+        return ArchiveStatus((), None)
 
     def crash(self, service: ServiceId) -> None:
         self.world.servers[service].up = False

@@ -187,7 +187,7 @@ async def until(
 
 async def remove(engine: LocalEngine, asked: Asked, *, within: float = 30) -> None:
     end = time.monotonic() + within
-    while await engine.remove(asked.spec.id) is not Removal.REMOVED:
+    while await engine.remove(asked.spec.id, asked.spec.timeline) is not Removal.REMOVED:
         assert time.monotonic() < end, f"not removed within {within} s"
         await asyncio.sleep(0.02)
 

@@ -277,7 +277,7 @@ async def test_a_removal_interrupted_anywhere_is_finished_by_the_next(rig: Rig) 
     asked = ask()
     async with rig.engine() as engine:
         await settle(engine, asked)
-        removal = asyncio.create_task(engine.remove(asked.spec.id))
+        removal = asyncio.create_task(engine.remove(asked.spec.id, None))
         await asyncio.sleep(0.05)
         removal.cancel()
         await asyncio.gather(removal, return_exceptions=True)

@@ -53,8 +53,11 @@ class Call:
         """The request's body, checked."""
         return body_type.check(await read_object(self.request, media_types))
 
-    def success(self, result: Any, headers: Mapping[str, str] | None = None) -> Response:
-        return envelope.success(self.request_id, result, headers)
+    def success(
+        self, result: Any, headers: Mapping[str, str] | None = None, beside: Mapping[str, Any] | None = None
+    ) -> Response:
+        """``beside``: what stands beside ``result``."""
+        return envelope.success(self.request_id, result, headers, beside)
 
     def done(self) -> Response:
         """Success without a result."""

@@ -12,6 +12,7 @@ from howdah import __version__
 from howdah.api import schemas
 from howdah.api.operation import Access, Operation
 from howdah.api.operations import OPERATIONS, TAGS
+from howdah.api.queries import MOST
 from howdah.api.schemas import Schema
 from howdah.api.versions import HEADER
 from howdah.domain.organizations import ApiVersion
@@ -31,6 +32,8 @@ _PARAMETERS: dict[str, Schema] = {
     "tag": schemas.described(schemas.TEXT, "key, or key:value"),
     "state": schemas.choice(ServiceState),
     "name": schemas.described(schemas.TEXT, "The whole name"),
+    "cursor": schemas.described(schemas.TEXT, "The nextCursor of the page before"),
+    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST},
 }
 _ERRORS: dict[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The request breaks a rule that the sentence names",
@@ -100,6 +103,8 @@ def _responses(operation: Operation) -> Schema:
         failures.append(HTTPStatus.NOT_FOUND)
     if operation.handler is None:
         return _failures(*failures, HTTPStatus.NOT_IMPLEMENTED)
+    if operation.access is Access.READ and operation.result in ("PostgresBackup", "Archive", "Operation"):
+        failures.append(HTTPStatus.SERVICE_UNAVAILABLE)
     if operation.access is Access.WRITE:
         failures += [HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE]
     if operation.body is not None:
@@ -115,14 +120,18 @@ def _result(operation: Operation) -> Schema:
         content = {"application/x-pem-file": {"schema": schemas.TEXT}}
         return {"description": "PEM certificates", "headers": disposition, "content": content}
     result = schemas.reference(operation.result)
-    return _success(schemas.array(result) if operation.many else result)
+    paged = "cursor" in operation.query
+    return _success(schemas.array(result) if operation.many else result, paged=paged)
 
 
-def _success(result: Schema | None) -> Schema:
+def _success(result: Schema | None, *, paged: bool = False) -> Schema:
     fields: dict[str, Schema] = {"requestId": schemas.UUID, "status": {"const": 200}}
     if result is not None:
         fields = {"result": result} | fields
-    return {"description": "Done", "content": {"application/json": {"schema": schemas.record(fields)}}}
+    if paged:
+        fields["nextCursor"] = schemas.described(schemas.TEXT, "Absent on the last page")
+    schema = schemas.record(fields, optional=("nextCursor",))
+    return {"description": "Done", "content": {"application/json": {"schema": schema}}}
 
 
 def _failures(*statuses: HTTPStatus) -> Schema:

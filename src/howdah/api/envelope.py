@@ -36,15 +36,20 @@ _NO_RESULT: Any = object()
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
-def success(request_id: str, result: Any = _NO_RESULT, headers: Mapping[str, str] | None = None) -> Response:
-    """200 with ``result``, or without one."""
+def success(
+    request_id: str,
+    result: Any = _NO_RESULT,
+    headers: Mapping[str, str] | None = None,
+    beside: Mapping[str, Any] | None = None,
+) -> Response:
+    """200 with ``result``, or without one; ``beside``: what stands beside it."""
     body: dict[str, Any] = {} if result is _NO_RESULT else {"result": result}
-    return _json({**body, "requestId": request_id, "status": 200}, HTTPStatus.OK, headers)
+    return _json({**body, **(beside or {}), "requestId": request_id, "status": 200}, HTTPStatus.OK, headers)
 
 
 def failure(request_id: str, error: errors.HowdahError, headers: Mapping[str, str] | None = None) -> Response:
     """The status and code of ``error`` with its sentence."""
-    status, code = CODES[type(error)]
+    status, code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
     if isinstance(error, errors.Unauthorized):
         headers = {"WWW-Authenticate": 'Basic realm="howdah"', **(headers or {})}
     return _failure(request_id, status, f"{code}: {_shortened(error.sentence)}", headers)

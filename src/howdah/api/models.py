@@ -100,8 +100,22 @@ class PostgresServiceSetState(TypedDict):
     command: Command
 
 
+@with_config(_STRICT)
+class PostgresServiceRestoreRequest(TypedDict):
+    name: Name
+    restoreTarget: Annotated[
+        str,
+        _text(
+            "RFC 3339, to the microsecond, from earliestRestoreTime to now; or latest",
+            examples=["2026-03-31T18:17:37Z"],
+        ),
+    ]
+    tags: NotRequired[Tags]
+
+
 NOT_YET: dict[object, tuple[str, ...]] = {
     PostgresServicePostRequest: ("pgConfig", "pgBouncerConfig", "ipAccessList"),
+    PostgresServiceRestoreRequest: ("pgConfig", "pgBouncerConfig", "ipAccessList"),
     PostgresServicePatchRequest: ("pgConfig", "pgBouncerConfig", "ipAccessList"),
 }
 """By body: fields of the contract that are refused until they are built."""

@@ -6,9 +6,9 @@ Its order is the order of matching: what is called most comes first, a fixed pat
 from __future__ import annotations
 
 from howdah.api.bodies import JSON_OR_MERGE_PATCH
-from howdah.api.calls import organizations, own, patching, services
+from howdah.api.calls import backups, organizations, own, patching, services
 from howdah.api.operation import Access, Operation
-from howdah.api.queries import KNOWN
+from howdah.api.queries import KNOWN, PAGE
 
 POSTGRES, PROMETHEUS, ORGANIZATION, KEYS, HOWDAH = "Postgres", "Prometheus", "Organization", "OpenAPI", "Howdah"
 TAGS = {
@@ -51,8 +51,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("POST", _SERVICE + "/readReplica", "postgresInstanceCreateReadReplica", POSTGRES,
               "Create a read replica", access=Access.WRITE),
     Operation("POST", _SERVICE + "/restoredService", "postgresInstanceRestore", POSTGRES,
-              "Restore into a new service", access=Access.WRITE),
-    Operation("GET", _SERVICE + "/backups", "postgresServiceBackupGetList", POSTGRES, "List backups"),
+              "Restore into a new service", backups.restore_service, Access.WRITE, backups.RESTORE,
+              result="PostgresService"),
+    Operation("GET", _SERVICE + "/backups", "postgresServiceBackupGetList", POSTGRES,
+              "List base backups, newest first", backups.list_backups, query=PAGE, result="PostgresBackup", many=True),
     Operation("GET", _SERVICE + "/config", "postgresInstanceConfigGet", POSTGRES, "Get the configuration"),
     Operation("POST", _SERVICE + "/config", "postgresInstanceConfigPost", POSTGRES,
               "Replace the configuration", access=Access.WRITE),
@@ -87,5 +89,12 @@ OPERATIONS: tuple[Operation, ...] = (
               result="ServiceState"),
     Operation("GET", "/v1/howdah/services/{postgresId}/connections", "howdahConnectionsGet", HOWDAH,
               "Ready connection strings per driver", own.get_connections, result="Connections"),
+    Operation("GET", "/v1/howdah/services/{postgresId}/backups", "howdahBackupsGet", HOWDAH,
+              "What can be restored, and how archiving goes", backups.get_archive, result="Archive"),
+    Operation("POST", "/v1/howdah/services/{postgresId}/backups", "howdahBackupCreate", HOWDAH,
+              "Have a base backup taken now", backups.request_backup, Access.WRITE, result="BackupRequest"),
+    Operation("GET", "/v1/howdah/services/{postgresId}/operations", "howdahOperationsGet", HOWDAH,
+              "What is being done with a service, and how far it is", backups.list_operations, result="Operation",
+              many=True),
 )
 # fmt: on

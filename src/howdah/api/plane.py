@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
 from howdah.domain.catalog import Catalog
 from howdah.domain.ids import ServiceId
 from howdah.domain.organizations import ApiKey, Organization
@@ -34,6 +37,24 @@ class ServicesLike(Protocol):
     async def restart(self, organization: UUID, id: ServiceId) -> Service: ...
 
 
+class BackupsLike(Protocol):
+    """The backups of services, and new services made from them."""
+
+    async def restore(
+        self,
+        organization: UUID,
+        id: ServiceId,
+        *,
+        name: str,
+        target: datetime | None,
+        tags: Sequence[Tag] | None = None,
+    ) -> Service: ...
+    async def list(self, organization: UUID, id: ServiceId) -> list[BaseBackup]: ...
+    async def status(self, organization: UUID, id: ServiceId) -> ArchiveStatus: ...
+    async def request(self, organization: UUID, id: ServiceId) -> int: ...
+    def source(self, organization: UUID, id: ServiceId) -> RestoreSource | None: ...
+
+
 class AccessLike(Protocol):
     """Organizations and the keys that act for them."""
 
@@ -46,6 +67,8 @@ class AccessLike(Protocol):
 class PlaneLike(Protocol):
     @property
     def services(self) -> ServicesLike: ...
+    @property
+    def backups(self) -> BackupsLike: ...
     @property
     def access(self) -> AccessLike: ...
     @property

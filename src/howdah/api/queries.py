@@ -1,4 +1,4 @@
-"""The filters of a list, read from the query string."""
+"""The filters and the pages of lists, read from the query string."""
 
 from __future__ import annotations
 
@@ -24,13 +24,7 @@ class Filters:
     @classmethod
     def read(cls, query: QueryParams) -> Self:
         """Raises BadRequest for an unknown or repeated parameter, and for a state that there is not."""
-        given: dict[str, str] = {}
-        for name, value in query.multi_items():
-            if name not in KNOWN:
-                raise BadRequest(unknown_name("query parameter", name, name, KNOWN))
-            if name in given:
-                raise BadRequest(f"query parameter {name} is given twice; only one is supported")
-            given[name] = value
+        given = _given(query, KNOWN)
         state, tag = given.get("state"), given.get("tag")
         return cls(
             state=None if state is None else _state(state),
@@ -39,7 +33,37 @@ class Filters:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a long list. ``cursor``: the nextCursor of the page before."""
+
+    cursor: str | None = None
+    limit: int = 100
+
+    @classmethod
+    def read(cls, query: QueryParams) -> Self:
+        """Raises BadRequest for an unknown or repeated parameter, and for a limit outside of 1 to 100."""
+        given = _given(query, PAGE)
+        limit = given.get("limit", str(MOST))
+        if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= MOST):
+            raise BadRequest(f"query parameter limit is {limit[:60]!a}; it must be a whole number from 1 to {MOST}")
+        return cls(given.get("cursor"), int(limit))
+
+
+MOST = 100
+PAGE = ("cursor", "limit")
 KNOWN = ("tag", "state", "name")
+
+
+def _given(query: QueryParams, known: tuple[str, ...]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, value in query.multi_items():
+        if name not in known:
+            raise BadRequest(unknown_name("query parameter", name, name, known))
+        if name in given:
+            raise BadRequest(f"query parameter {name} is given twice; only one is supported")
+        given[name] = value
+    return given
 
 
 def _state(text: str) -> ServiceState:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid5
 
+from howdah.domain.backups import ArchiveStatus, BaseBackup, Gap
 from howdah.domain.catalog import Catalog
 from howdah.domain.ids import ServiceId
 from howdah.domain.organizations import ApiKey, ApiVersion, Organization
@@ -19,6 +20,16 @@ USERNAME = "postgres"
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds and Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def exact_timestamp(moment: datetime) -> str:
+    """The same with microseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def rounded_up(moment: datetime) -> str:
+    """The first whole millisecond that is not before ``moment``, so that what is shown can be asked for."""
+    return timestamp(moment + timedelta(microseconds=-moment.microsecond % 1000))
 
 
 def service_id(id: ServiceId, version: ApiVersion) -> str:
@@ -52,6 +63,8 @@ def service(found: Service, version: ApiVersion, connection_string: str | None) 
     shown["state"] = found.state
     shown["createdAt"] = timestamp(found.created_at)
     shown["ipAccessList"] = open_access_list(found.id)
+    if found.earliest_restore is not None:
+        shown["earliestRestoreTime"] = rounded_up(found.earliest_restore)
     return shown
 
 
@@ -80,7 +93,46 @@ def list_item(found: Service, version: ApiVersion) -> dict[str, Any]:
     shown["isPrimary"] = found.is_primary
     shown["state"] = found.state
     shown["createdAt"] = timestamp(found.created_at)
+    if found.earliest_restore is not None:
+        shown["earliestRestoreTime"] = rounded_up(found.earliest_restore)
     return shown
+
+
+def backup(found: BaseBackup) -> dict[str, Any]:
+    """As upstream shows one."""
+    return {"key": found.name, "lastModified": timestamp(found.finished_at), "status": "completed"}
+
+
+def archive(found: ArchiveStatus) -> dict[str, Any]:
+    """How the archiving of a service is, with its backups in full, newest first."""
+    window = found.window
+    return {
+        "earliestRestoreTime": None if window is None else rounded_up(window.earliest),
+        "latestWalTime": None if window is None else timestamp(window.latest),
+        "gaps": [_gap(gap) for gap in window.gaps] if window is not None else [],
+        "backupUnderWaySince": None if found.under_way is None else timestamp(found.under_way),
+        "problem": found.problem,
+        "waitingBytes": found.waiting_bytes,
+        "backups": [_full_backup(base) for base in reversed(found.bases)],
+    }
+
+
+def _gap(found: Gap) -> dict[str, Any]:
+    until = None if found.until is None else exact_timestamp(found.until)
+    return {"since": exact_timestamp(found.since), "until": until, "reason": found.reason}
+
+
+def _full_backup(found: BaseBackup) -> dict[str, Any]:
+    return backup(found) | {
+        "kind": found.kind,
+        "parent": found.parent,
+        "request": found.request,
+        "postgres": found.postgres,
+        "startedAt": timestamp(found.started_at),
+        "finishedAt": timestamp(found.finished_at),
+        "storedBytes": found.stored_bytes,
+        "dataBytes": found.data_bytes,
+    }
 
 
 def organization(found: Organization) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from howdah.domain.backups import BackupKind
 from howdah.domain.organizations import ApiVersion, KeyState, Role
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
 
@@ -40,6 +41,10 @@ def record(fields: Mapping[str, Schema], *, optional: tuple[str, ...] = ()) -> S
     return {"type": "object", "properties": dict(fields), "required": required}
 
 
+def nullable(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 def described(schema: Schema, text: str) -> Schema:
     return schema | {"description": text}
 
@@ -64,6 +69,7 @@ _STATE: dict[str, Schema] = {
     "state": reference("State"),
     "createdAt": MOMENT,
 }
+_EARLIEST = described(MOMENT, "The first moment to which it can be restored; absent while there is none")
 _CREDENTIAL = "Never for query_endpoints; in beta in the answer to a create only"
 
 _SERVICE = record(
@@ -78,8 +84,11 @@ _SERVICE = record(
         "hostname": TEXT,
     }
     | _STATE
-    | {"ipAccessList": array(record({"id": UUID, "source": TEXT, "portRange": TEXT}))},
-    optional=("connectionString", "password"),
+    | {
+        "ipAccessList": array(record({"id": UUID, "source": TEXT, "portRange": TEXT})),
+        "earliestRestoreTime": _EARLIEST,
+    },
+    optional=("connectionString", "password", "earliestRestoreTime"),
 )
 
 _LIST_ITEM = record(
@@ -89,8 +98,9 @@ _LIST_ITEM = record(
         "tags": array(reference("Tag")),
         "hostname": described(TEXT, "In preview only"),
     }
-    | _STATE,
-    optional=("hostname",),
+    | _STATE
+    | {"earliestRestoreTime": _EARLIEST},
+    optional=("hostname", "earliestRestoreTime"),
 )
 
 _KEY = record(
@@ -117,6 +127,50 @@ _ORGANIZATION = record(
         "byocConfig": described(array({"type": "object"}), "There is none"),
         "enableCoreDumps": BOOLEAN,
     }
+)
+
+_BACKUP: dict[str, Schema] = {"key": TEXT, "lastModified": MOMENT, "status": {"const": "completed"}}
+_EXACT_MOMENT: Schema = {"type": "string", "format": "date-time"}
+
+_ARCHIVE = record(
+    {
+        "earliestRestoreTime": nullable(MOMENT),
+        "latestWalTime": described(nullable(MOMENT), "When the newest WAL in the archive was written"),
+        "gaps": described(
+            array(record({"since": _EXACT_MOMENT, "until": nullable(_EXACT_MOMENT), "reason": TEXT})),
+            "No moment in between can be restored; until null: no base backup has closed it yet",
+        ),
+        "backupUnderWaySince": nullable(MOMENT),
+        "problem": described(nullable(TEXT), "Why archiving does not go on; null while it does"),
+        "waitingBytes": described(INTEGER, "WAL that is on its way to the archive"),
+        "backups": array(
+            record(
+                _BACKUP
+                | {
+                    "kind": choice(BackupKind),
+                    "parent": described(nullable(TEXT), "The key of the backup that it builds on"),
+                    "request": described(INTEGER, "The newest request that it answers; 0 for none"),
+                    "postgres": TEXT,
+                    "startedAt": MOMENT,
+                    "finishedAt": MOMENT,
+                    "storedBytes": INTEGER,
+                    "dataBytes": INTEGER,
+                }
+            )
+        ),
+    }
+)
+
+_OPERATION = record(
+    {
+        "operation": {"type": "string", "enum": ["restore", "backup"]},
+        "status": {"type": "string", "enum": ["running", "failing", "succeeded"]},
+        "startedAt": MOMENT,
+        "detail": described(nullable(TEXT), "What is being done, and how much is done; or why it fails"),
+        "state": reference("State"),
+        "restoreTarget": described(TEXT, "RFC 3339, or latest"),
+    },
+    optional=("state", "restoreTarget"),
 )
 
 _CATALOG = record(
@@ -164,6 +218,10 @@ SCHEMAS: dict[str, Schema] = {
     "PostgresServicePasswordResource": record(
         {"password": described(TEXT, "Only when it was generated")}, optional=("password",)
     ),
+    "PostgresBackup": record(_BACKUP),
+    "Archive": _ARCHIVE,
+    "BackupRequest": record({"request": described(INTEGER, "Shown by the backup that answers it")}),
+    "Operation": _OPERATION,
     "State": choice(ServiceState),
     "Organization": _ORGANIZATION,
     "ApiKey": _KEY,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,15 +19,16 @@ from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError, DamageError, NotRestorableError
 from howdah.backup.restorable import Contents, RestorePlan, plan
 from howdah.backup.unpack import unpack
+from howdah.backup.wal import ARCHIVED as WAL
 from howdah.backup.wal import history_name, lsn, lsn_text
-from howdah.domain.backups import BaseBackup
-
-WAL = "archived_wal"
-"""Where the WAL to replay lies, in the data directory; it can be deleted once the server has been promoted."""
 
 _LATER = ".restoring"
 _END = re.compile(r"desc: (?:COMMIT|ABORT)\S* .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC")
 """The end of a transaction as pg_waldump prints it."""
+_TABLESPACE = re.compile(r'rmgr: Tablespace .* desc: CREATE (\d+) "(/.*)"')
+
+Progress = Callable[[str, float], None]
+"""Told what is being done, and how much of all is done, from 0 to 1. What it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,16 @@ def contents(archive: TimelineArchive) -> Contents:
     return Contents(archive.bases(), archive.wal(), archive.histories(), archive.gaps())
 
 
-def assemble(archive: TimelineArchive, target: datetime | None, directory: Path, programs: Programs) -> RestorePlan:
-    """Make ``directory``, which must not be there or be empty. What an earlier call began is begun anew.
+def assemble(
+    archive: TimelineArchive,
+    target: datetime | None,
+    directory: Path,
+    programs: Programs,
+    progress: Progress = lambda _, __: None,
+) -> RestorePlan:
+    """Make ``directory``, which must not be there or be empty, ready to be recovered by a server that starts in it.
+    What an earlier call began is begun anew. Returns what it was made from; its target is None when no transaction
+    ended after the one that was asked for, so that all there is is to be replayed.
 
     Raises NotRestorableError, DamageError, StoreError; then nothing is in ``directory``.
     """
@@ -58,39 +68,52 @@ def assemble(archive: TimelineArchive, target: datetime | None, directory: Path,
     scratch.mkdir(mode=0o700, parents=True)
     try:
         data = scratch / "data"
-        _fill(archive, wanted.chain, scratch, data, programs)
+        _fill(archive, wanted, scratch, data, programs, progress)
         (data / WAL).mkdir(mode=0o700)
-        for name in _wal_names(wanted):
+        names = list(_wal_names(wanted))
+        for number, name in enumerate(names):
+            progress(f"fetching WAL segment {name}", _BASES + (1 - _BASES) * number / len(names))
             if not archive.fetch_wal(name, data / WAL / name):
                 raise DamageError(f"{name} is missing in the archive")
-        until = target if target is not None and _has_later(wanted, target, data / WAL, programs) else None
-        _prepare_recovery(data, until, directory)
+        progress("reading the WAL", 1.0)
+        until = target if _is_end(wanted, target, data / WAL, programs) else None
+        for name in ("standby.signal", "backup_manifest", "tablespace_map"):
+            (data / name).unlink(missing_ok=True)
+        (data / "recovery.signal").touch(mode=0o600)
         if directory.exists():
             directory.rmdir()
         os.rename(data, directory)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return wanted
+    return replace(wanted, target=until)
 
 
-def _fill(archive: TimelineArchive, chain: Sequence[BaseBackup], scratch: Path, data: Path, programs: Programs) -> None:
+_BASES = 0.7
+"""How much of the work the base backups are, by experience."""
+
+
+def _fill(
+    archive: TimelineArchive, wanted: RestorePlan, scratch: Path, data: Path, programs: Programs, progress: Progress
+) -> None:
+    chain = wanted.chain
     parts: list[Path] = []
     for number, base in enumerate(chain):
         fetched, part = scratch / f"{number}.stored", scratch / str(number)
         fetched.mkdir()
         for name in base.files:
+            progress(f"fetching the base backup {base.name}", _BASES * number / len(chain))
             if name.endswith(".tar.zst"):
                 archive.fetch_base(base, name, fetched / name)
+        progress(f"unpacking the base backup {base.name}", _BASES * (number + 0.5) / len(chain))
         unpack(fetched, part)
         archive.manifest(base, part / "backup_manifest")
         shutil.rmtree(fetched)
         parts.append(part)
     if len(parts) == 1:
-        (parts[0] / "backup_manifest").unlink()
         os.rename(parts[0], data)
         return
+    progress("combining the base backups", _BASES)
     _run(programs, programs.command("pg_combinebackup", "--no-sync", "--output", data, *parts))
-    (data / "backup_manifest").unlink(missing_ok=True)
     for part in parts:
         shutil.rmtree(part)
 
@@ -100,14 +123,17 @@ def _wal_names(wanted: RestorePlan) -> Iterator[str]:
     yield from (segment.name for segment in wanted.wal)
 
 
-def _has_later(wanted: RestorePlan, target: datetime, wal: Path, programs: Programs) -> bool:
-    """Whether a transaction ended after ``target``. Without one Postgres refuses to end there, and all that there is
-    is what was there at the target."""
+def _is_end(wanted: RestorePlan, target: datetime | None, wal: Path, programs: Programs) -> bool:
+    """Whether recovery can end at ``target``: a transaction ended after it. Without one Postgres refuses to end there,
+    and all that there is is what was there at the target.
+
+    Raises NotRestorableError when a tablespace was made on the way there: its replay would write where it was made.
+    """
     first = lsn(wanted.chain[-1].start_lsn)
     for line in sorted({segment.wal_timeline for segment in wanted.wal}):
         begin = max(first, min(one.start for one in wanted.wal if one.wal_timeline == line))
         command = programs.command(
-            *("pg_waldump", "--rmgr=Transaction", "--path", wal),
+            *("pg_waldump", "--rmgr=Transaction", "--rmgr=Tablespace", "--path", wal),
             *("--timeline", str(line), "--start", lsn_text(begin)),
         )
         # Its end is an error to it, as there is always a place where WAL ends.
@@ -115,9 +141,22 @@ def _has_later(wanted: RestorePlan, target: datetime, wal: Path, programs: Progr
             command, env=dict(programs.environment), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as dump:
             assert dump.stdout is not None
-            later = any(moment > target for moment in map(_ended_at, dump.stdout) if moment is not None)
-            dump.kill()
-        if later:
+            try:
+                if _has_later(dump.stdout, target):
+                    return True
+            finally:
+                dump.kill()
+    return False
+
+
+def _has_later(lines: Iterable[str], target: datetime | None) -> bool:
+    for line in lines:
+        if (made := _TABLESPACE.search(line)) is not None:
+            raise NotRestorableError(
+                f"the tablespace at {made[2]} was created after the base backup from which this is restored, and cannot"
+                " be created a second time; restore to before that, or to after the next base backup"
+            )
+        if target is not None and (moment := _ended_at(line)) is not None and moment > target:
             return True
     return False
 
@@ -127,21 +166,28 @@ def _ended_at(line: str) -> datetime | None:
     return None if found is None else datetime.strptime(f"{found[1]}+0000", "%Y-%m-%d %H:%M:%S.%f%z")
 
 
-def _prepare_recovery(data: Path, target: datetime | None, directory: Path) -> None:
-    place = str(directory / WAL).replace("'", "''").replace("%", "%%")
-    settings = {
-        "restore_command": f'cp "{place}/%f" "%p"',
+def recovery_settings(target: datetime | None, data: Path) -> dict[str, str]:
+    """With which a server recovers in ``data``, which was assembled, and then lets clients in."""
+    return {
+        "restore_command": f"cp {shlex.quote(str(data / WAL)).replace('%', '%%')}/%f %p",
+        "recovery_target": "",
+        "recovery_target_lsn": "",
+        "recovery_target_name": "",
+        "recovery_target_xid": "",
+        # Postgres does not read the T and the Z of RFC 3339.
+        "recovery_target_time": "" if target is None else f"{target.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00",
         "recovery_target_timeline": "latest",
         "recovery_target_action": "promote",
         # Recovery stops at directories in pg_tblspc that are no links, which is what tablespaces have become.
         "allow_in_place_tablespaces": "on",
     }
-    if target is not None:
-        # Postgres does not read the T and the Z of RFC 3339.
-        settings["recovery_target_time"] = f"{target.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00"
+
+
+def write_settings(data: Path, target: datetime | None) -> None:
+    """For a server that is started by hand."""
+    settings = recovery_settings(target, data).items()
     with (data / "postgresql.auto.conf").open("a") as file:
-        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
-    (data / "recovery.signal").touch(mode=0o600)
+        file.writelines("{} = '{}'\n".format(name, value.replace("'", "''")) for name, value in settings)
 
 
 def _run(programs: Programs, command: Sequence[str]) -> None:

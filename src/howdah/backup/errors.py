@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from howdah.domain.errors import HowdahError
+from howdah.domain.errors import BadRequest, HowdahError, Unavailable
 
 
 class BackupError(HowdahError):
     """The archive cannot give what it was asked for."""
 
 
-class StoreError(BackupError):
+class StoreError(BackupError, Unavailable):
     """The archive is out of reach for now: trying again may help."""
 
 
-class NotRestorableError(BackupError):
+class NotRestorableError(BackupError, BadRequest):
     """The moment is outside of what can be restored, or in a gap."""
 
 
-class DamageError(BackupError):
+class DamageError(BackupError, BadRequest):
     """Something in the archive is missing or not what was put there."""

@@ -14,6 +14,8 @@ _PER_LOG = 0x1_0000_0000 // SEGMENT_BYTES
 _NAME = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 PARTIAL = ".partial"
+ARCHIVED = "archived_wal"
+"""Where the WAL to replay lies in a data directory; it can be deleted once the server has been promoted."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -81,6 +81,17 @@ def servers(state: Path) -> list[Server]:
     return found
 
 
+def receivers(state: Path) -> list[int]:
+    """Every process that receives WAL for the archive of ``state``."""
+    spools = f"--directory={os.path.realpath(state)}/spool/"
+    found: list[int] = []
+    for pid in all_pids():
+        facts = inspect_process(pid)
+        if facts is not None and any(argument.startswith(spools) for argument in facts.arguments):
+            found.append(pid)
+    return found
+
+
 def end(pids: Iterable[int], how: signal.Signals, *, within: float) -> list[int]:
     """Signals the processes and waits for them; those that are left after ``within`` seconds."""
     left = {pid: handle for pid in pids if (handle := _open(pid)) is not None}

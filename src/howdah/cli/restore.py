@@ -58,7 +58,7 @@ def restore(
 
     Credentials of a store are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
     """
-    from howdah.backup.assemble import assemble, contents
+    from howdah.backup.assemble import assemble, contents, write_settings
     from howdah.backup.restorable import plan, text
 
     moment = None if target == "latest" else parse_target(target)
@@ -70,6 +70,7 @@ def restore(
     place = directory.absolute()
     try:
         restored = assemble(found, moment, place, used)
+        write_settings(place, restored.target)
     except OSError as error:
         raise SetupError(f"{place} cannot be made: {error.strerror or error}") from None
     said = "latest" if moment is None else text(moment)

@@ -26,6 +26,7 @@ def stop(state: StateOption = None, as_json: JsonOption = False) -> None:
         raise SetupError(f"there is no state directory {directory}; --state names another")
     control_plane = _end_control_plane(directory)
     servers = _end_servers(directory)
+    _end_receivers(directory)
     router = _end_router(directory)
     _lift_rules(directory)
     if as_json:
@@ -64,6 +65,14 @@ def _end_servers(state: Path) -> int:
     if left:
         raise Unavailable(f"these servers do not end: pid {', '.join(map(str, left))}; kill -9 ends them")
     return len(running)
+
+
+def _end_receivers(state: Path) -> None:
+    """After the servers, which send them all they have before they end."""
+    from howdah.cli.processes import end, receivers
+
+    if left := end(receivers(state), signal.SIGINT, within=IMMEDIATE_SECONDS):
+        end(left, signal.SIGKILL, within=IMMEDIATE_SECONDS)
 
 
 def _lift_rules(state: Path) -> None:

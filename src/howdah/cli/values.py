@@ -23,6 +23,8 @@ def convert(value: Any, kind: Any) -> Any:
         return _number(value, int, "a whole number")
     if kind is float:
         return _number(value, float, "a number")
+    if kind is bool:
+        return _truth(value)
     if kind == tuple[str, ...]:
         return _texts(value)
     if kind in (Path, Path | None):
@@ -40,6 +42,13 @@ def _number(value: Any, kind: type[int] | type[float], called: str) -> Any:
         except ValueError:
             pass
     raise ValueError(f"is {value!r}; it must be {called}")
+
+
+def _truth(value: Any) -> bool:
+    said = str(value).strip().lower()
+    if said not in ("true", "false"):
+        raise ValueError(f"is {value!r}; it must be true or false")
+    return said == "true"
 
 
 def _text(value: Any) -> str:
@@ -132,6 +141,14 @@ def _protections(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _archive(text: str) -> str:
+    if text in ("", "off") or text.startswith("s3://"):
+        return text
+    if "://" in text:
+        raise ValueError(f"is {text!r}; it must be a directory, s3://bucket/prefix, or off")
+    return str(_path(text))
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "domain": _domain,
     "rename_grace_hours": _between(0, 24 * 365),
@@ -145,5 +162,11 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "postgres.pool": _between(0, 1000),
     "postgres.profile": _profile,
     "postgres.require": _protections,
+    "backup.archive": _archive,
+    "backup.interval_hours": _between(0.01, 24 * 365),
+    "backup.chain": _between(0, 1000),
+    "backup.rate_mib": _between(0, 1024),
+    "backup.parallel": _between(1, 64),
+    "backup.spool_gib": _between(0.1, 10_000),
 }
 """The rule of a key beyond its type, by its name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
@@ -13,7 +14,7 @@ from howdah.control.publisher import Opening, Publisher
 from howdah.control.states import derive, restart_seen
 from howdah.control.vault import Kind, Vault
 from howdah.domain.errors import Unavailable
-from howdah.domain.ids import ServiceId
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Engine, Removal
@@ -36,6 +37,7 @@ class _Seen:
     reason: str | None
     endpoint: Endpoint | None
     restart: int
+    earliest_restore: datetime | None
 
 
 class Passes:
@@ -70,7 +72,7 @@ class Passes:
             self._publisher.doubt(service)
         if stored.service.state is ServiceState.DELETING:
             await self._publish_if_possible(service)
-            return await self._remove(service)
+            return await self._remove(service, stored.timeline)
         await self._publisher.publish(service)
         spec = _spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(service, sealed))
@@ -100,8 +102,8 @@ class Passes:
         except Unavailable as error:
             log.warning("a service is deleted before its route", service=service.ubid, reason=str(error))
 
-    async def _remove(self, service: ServiceId) -> float | None:
-        if await self._engine.remove(service) is Removal.STILL_THERE:
+    async def _remove(self, service: ServiceId, timeline: TimelineId) -> float | None:
+        if await self._engine.remove(service, timeline) is Removal.STILL_THERE:
             return REMOVAL_SECONDS
 
         def forget(connection: Connection) -> None:
@@ -168,16 +170,21 @@ def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
         certificate=stored.certificate,
         restart=stored.restart,
         password_version=stored.password_version,
+        timeline=stored.timeline,
+        source=stored.source,
+        backup=stored.backup,
     )
 
 
 def _seen(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> _Seen:
     state, reason = derive(stored, spec, status)
-    return _Seen(state, reason, status.primary or stored.endpoint, restart_seen(stored, spec, status))
+    earliest = status.earliest_restore or stored.service.earliest_restore
+    return _Seen(state, reason, status.primary or stored.endpoint, restart_seen(stored, spec, status), earliest)
 
 
 def _known(stored: StoredService) -> _Seen:
-    return _Seen(stored.service.state, stored.service.state_reason, stored.endpoint, stored.restart_seen)
+    service = stored.service
+    return _Seen(service.state, service.state_reason, stored.endpoint, stored.restart_seen, service.earliest_restore)
 
 
 def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus) -> None:
@@ -187,4 +194,10 @@ def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus) -> 
         return
     seen = _seen(stored, spec, status)
     services.set_state(connection, spec.id, seen.state, seen.reason)
-    services.set_seen(connection, spec.id, endpoint=seen.endpoint, restart_seen=seen.restart)
+    services.set_seen(
+        connection,
+        spec.id,
+        endpoint=seen.endpoint,
+        restart_seen=seen.restart,
+        earliest_restore=seen.earliest_restore,
+    )

@@ -13,6 +13,7 @@ import structlog
 
 from howdah.control import bootstrap
 from howdah.control.access import Access
+from howdah.control.backups import Backups
 from howdah.control.certificates import CertificateSchedule
 from howdah.control.clock import Clock, utc_now
 from howdah.control.effects import Effects
@@ -57,6 +58,7 @@ class ControlPlane:
     store: Store
     access: Access
     services: Services
+    backups: Backups
     reconciler: Reconciler
     schedule: CertificateSchedule
 
@@ -156,6 +158,7 @@ class ControlPlane:
         self.services = Services(
             self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule
         )
+        self.backups = Backups(self.store, vault, self._clock, engine, self.services)
         if self._with_router:
             await self._start_router()
             await self._run(stack, "router watch", self._router.watch())

@@ -17,9 +17,10 @@ from howdah.control.clock import Clock
 from howdah.control.publisher import Publisher
 from howdah.control.reconciler import Reconciler
 from howdah.control.vault import Kind, Vault
+from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Catalog
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
-from howdah.domain.ids import ServiceId
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.names import check_name, new_hostname
 from howdah.domain.passwords import check_password, generate_password
 from howdah.domain.services import NewService, Service, ServiceChange, ServiceStatus
@@ -69,10 +70,11 @@ class Services:
     async def create(self, organization: UUID, new: NewService) -> Service:
         """Raises BadRequest naming the field, NotFound for an unknown organization, Unavailable."""
         service = self._checked(organization, new)
-        password_verifier, issued = await asyncio.gather(
-            asyncio.to_thread(verifier, service.password),
-            asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at),
-        )
+        return await self.add(service, await asyncio.to_thread(verifier, service.password))
+
+    async def add(self, service: Service, password_verifier: str, source: RestoreSource | None = None) -> Service:
+        """One that has been checked, with its password. Raises Unavailable."""
+        issued = await asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at)
         stored = StoredService(
             service=service,
             ca_certificates=issued.ca_certificates,
@@ -82,6 +84,8 @@ class Services:
             restart_seen=0,
             password_version=1,
             endpoint=None,
+            timeline=TimelineId.new(),
+            source=source,
         )
         passwords = {Kind.PASSWORD: service.password, Kind.PASSWORD_VERIFIER: password_verifier}
 
@@ -144,7 +148,7 @@ class Services:
 
     def _rename(self, connection: Connection, service: Service, name: str, *, grace: timedelta) -> None:
         now = self._clock()
-        hostname = self._new_hostname(service.id, name, service.region, service.provider)
+        hostname = self.new_hostname(service.id, name, service.region, service.provider)
         services.set_name(connection, service.id, name)
         hostnames.expire_current(connection, service.id, now + grace)
         hostnames.remove_expired(connection, service.id, now)
@@ -225,10 +229,22 @@ class Services:
 
     def ca_certificates(self, organization: UUID, id: ServiceId) -> str:
         """The service's own roots, PEM. Raises NotFound."""
+        return self.stored(organization, id).ca_certificates
+
+    def stored(self, organization: UUID, id: ServiceId) -> StoredService:
+        """Without its password. Raises NotFound."""
         stored = services.find(self._store, id)
         if stored is None or stored.service.organization != organization:
             raise _not_found(id)
-        return stored.ca_certificates
+        return stored
+
+    def commanded(self, connection: Connection, organization: UUID, id: ServiceId) -> StoredService:
+        """The same inside a transaction, and of a service that takes commands. Raises NotFound."""
+        return _commanded(connection, organization, id)
+
+    def wake(self, id: ServiceId) -> None:
+        """Have it looked at now."""
+        self._reconciler.wake(id)
 
     async def _follow(self, id: ServiceId) -> bool:
         """Makes what is stored so. Whether its route is published already: when not, the command stands all the same,
@@ -264,7 +280,7 @@ class Services:
             postgres_version=new.postgres_version,
             ha_type=new.ha_type,
             tags=tags,
-            hostname=self._new_hostname(service, name, region, provider),
+            hostname=self.new_hostname(service, name, region, provider),
             is_primary=True,
             state=ServiceState.CREATING,
             state_reason=None,
@@ -272,7 +288,7 @@ class Services:
             password=generate_password(),
         )
 
-    def _new_hostname(self, service: ServiceId, name: str, region: str, provider: str) -> str:
+    def new_hostname(self, service: ServiceId, name: str, region: str, provider: str) -> str:
         return new_hostname(name=name, service=service, region=region, provider=provider, domain=self._settings.domain)
 
 

@@ -28,6 +28,8 @@ def derive(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> t
         return was, None
     if ready:
         return ServiceState.RUNNING, status.reason
+    if status.restoring is not None:
+        return status.restoring, status.reason
     if was is ServiceState.CREATING:
         return was, status.reason
     if restarting and status.retry_after is None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from howdah.domain.errors import BadRequest
+from howdah.domain.ids import TimelineId
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -27,7 +28,7 @@ class BaseBackup:
     that an incremental one needs; None for a full one. postgres: the server's full version, such as 18.6.0.
     start_lsn, stop_lsn: in Postgres' spelling. wal_timeline: Postgres' timeline when it began. stored_bytes:
     compressed; data_bytes: as it was. files: SHA-256 (hex) of each stored file by its name. tablespaces: location by
-    OID, of those outside of the data directory.
+    OID, of those outside of the data directory. request: as in ``ServiceSpec.backup``, that it answers.
     """
 
     name: str
@@ -44,6 +45,7 @@ class BaseBackup:
     data_bytes: int
     files: dict[str, str]
     tablespaces: dict[str, str]
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,29 @@ class Window:
     gaps: tuple[Gap, ...] = ()
 
 
-def parse_target(text: str) -> datetime:
+@dataclass(frozen=True, slots=True)
+class ArchiveStatus:
+    """How the archiving of one timeline is. window: None while nothing can be restored. under_way: when the base backup
+    that is being taken began. problem: why it does not go on, in words. waiting_bytes: WAL that is on its way."""
+
+    bases: tuple[BaseBackup, ...]
+    window: Window | None
+    under_way: datetime | None = None
+    problem: str | None = None
+    waiting_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSource:
+    """What a service is made from: a timeline, at a moment (UTC, with microseconds) or, without one, at its end."""
+
+    timeline: TimelineId
+    target: datetime | None
+
+
+def parse_target(text: str, called: str = "restore target") -> datetime:
     """The moment, in UTC, to which to restore: RFC 3339, no finer than the microseconds that Postgres knows.
+    ``called``: what its user calls it.
 
     Raises BadRequest.
     """
@@ -78,6 +101,6 @@ def parse_target(text: str) -> datetime:
     except (ValueError, OverflowError):
         pass
     raise BadRequest(
-        f"restore target {text[:60]!a} is no moment; it must be like 2026-11-25T09:30:00Z or"
+        f"{called} {text[:60]!a} is no moment; it must be like 2026-11-25T09:30:00Z or"
         " 2026-11-25T10:30:00.250000+01:00, with at most six digits of a second, or latest"
     )

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Size
-from howdah.domain.ids import ServiceId
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
 from howdah.domain.tags import Tag
 
@@ -19,6 +20,8 @@ class ServiceSpec:
     hostnames: the names that reach the service, the current one first; the certificate is valid for all of them.
     certificate: PEM, the leaf first, then its issuer.
     restart: how often a restart was asked for. password_version: which password is wanted, counted from 1.
+    timeline: its own line of backups and WAL; None: it is not archived. source: what it is restored from; None for one
+    that begins empty. backup: how often a base backup was asked for, beside those of the schedule.
     """
 
     id: ServiceId
@@ -29,6 +32,9 @@ class ServiceSpec:
     certificate: str
     restart: int = 0
     password_version: int = 1
+    timeline: TimelineId | None = None
+    source: RestoreSource | None = None
+    backup: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class ServiceStatus:
     restart, password_version, certificate: which of the spec's values are in effect now (certificate: PEM).
     settled: nothing is left to do for this spec until something changes.
     retry_after: seconds after which another pass makes sense (back-off); None: at once unless settled.
+    restoring: how far its restoration is (one of the three states of it); None when there is none, or it is over.
+    earliest_restore: the first moment to which it can be restored (UTC); None while that is not known.
     """
 
     ready: bool
@@ -67,6 +75,8 @@ class ServiceStatus:
     password_version: int | None = None
     certificate: str | None = None
     retry_after: float | None = None
+    restoring: ServiceState | None = None
+    earliest_restore: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,7 @@ class ServiceChange:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service as its organization sees it."""
+    """A service as its organization sees it. earliest_restore: as in ``ServiceStatus``."""
 
     id: ServiceId
     organization: UUID
@@ -118,3 +128,4 @@ class Service:
     state_reason: str | None
     created_at: datetime
     password: str = field(repr=False)
+    earliest_restore: datetime | None = None

@@ -56,10 +56,10 @@ class PostgresSettings:
 
 @dataclass(frozen=True, slots=True)
 class BackupSettings:
-    """Where an archive is. Not yet a section of the configuration: nothing is archived by itself."""
-
     archive: str = _key(
-        "", "Where backups and WAL are kept: a directory, or s3://bucket/prefix; default <state>/archive"
+        "",
+        "Where backups and WAL are kept: a directory, s3://bucket/prefix, or off for no backups at all; default"
+        " <state>/archive",
     )
     s3_endpoint: str = _key("", "URL of an S3-compatible store; default AWS")
     s3_region: str = _key("us-east-1", "Region of the bucket")
@@ -70,6 +70,17 @@ class BackupSettings:
     )
     s3_ca_file: Path | None = _key(None, "PEM file of the CA that signs the store's certificate")
     s3_encryption: str = _key("", "Server-side encryption to ask for: AES256, or aws:kms:KEY-ID")
+    interval_hours: float = _key(24.0, "Between two base backups of a service; their times are spread")
+    chain: int = _key(6, "Incremental base backups that may build on a full one; 0 makes each a full one")
+    rate_mib: int = _key(100, "MiB/s that a base backup may read; 0 is no limit")
+    parallel: int = _key(2, "Base backups that may run at the same time")
+    spool_gib: float = _key(
+        4.0, "GiB of a service's WAL that may wait for an archive out of reach, before its server has to keep it"
+    )
+
+    @property
+    def enabled(self) -> bool:
+        return self.archive != "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +91,4 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     postgres: PostgresSettings = field(default_factory=PostgresSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-from howdah.domain.ids import ServiceId
+from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 
 
@@ -37,6 +39,22 @@ class Engine(Protocol):
         """Services to which something happened outside ``reconcile``: look at them again."""
         ...
 
-    async def remove(self, service: ServiceId) -> Removal:
-        """One pass toward nothing being left of the service."""
+    async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:
+        """One pass toward nothing being left of the service, its backups (``timeline``) included.
+
+        Raises Unavailable while the archive is out of reach.
+        """
+        ...
+
+    async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:
+        """Raises BadRequest when a service cannot be restored to ``target`` (UTC; None: the newest), saying what can
+        be, and Unavailable when that is not known."""
+        ...
+
+    async def backups(self, timeline: TimelineId) -> list[BaseBackup]:
+        """Its base backups that count, oldest first. Raises Unavailable."""
+        ...
+
+    async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
+        """Raises Unavailable, BadRequest for an archive that is damaged."""
         ...

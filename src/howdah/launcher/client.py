@@ -108,9 +108,15 @@ class Launcher:
         environment: Mapping[str, str],
         limits: Limits,
         storage_gib: int,
+        recovering: bool = False,
     ) -> Started:
-        started = self._call("start", instance, version, settings, dict(environment), asdict(limits), storage_gib)
+        started = self._call(
+            *("start", instance, version, settings, dict(environment), asdict(limits), storage_gib, recovering)
+        )
         return started if isinstance(started, Started) else Started(**started)
+
+    def forget_recovery(self, instance: Instance) -> None:
+        self._call("forget_recovery", instance)
 
     def set_aside(self, instance: Instance, *, aside: bool) -> bool:
         return self._call("set_aside", instance, aside)

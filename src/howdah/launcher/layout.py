@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from howdah.backup.wal import ARCHIVED as WAL
 from howdah.domain.errors import SetupError
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
@@ -36,6 +37,11 @@ class InstancePaths:
     @property
     def data(self) -> Path:
         return self.home / "data"
+
+    @property
+    def archived_wal(self) -> Path:
+        """What a restored server replays at its first start."""
+        return self.data / WAL
 
     @property
     def log(self) -> Path:

@@ -25,11 +25,13 @@ INSTANCE = "howdah.instance"
 @dataclass(frozen=True, slots=True)
 class Look:
     """initialised: our own record that it has been seeded. data: its data directory is there.
-    configuration: the digest of its files, None when one is missing. applied: our note of what took effect.
+    archived_wal: WAL to be replayed lies in it. configuration: the digest of its files, None when one is missing.
+    applied: our note of what took effect.
     pid_file: its postmaster.pid, which is its tenant's and only a hint. server: its postmaster."""
 
     initialised: bool
     data: bool
+    archived_wal: bool
     configuration: str | None
     applied: bytes | None
     pid_file: bytes
@@ -49,6 +51,7 @@ def look(layout: Layout, rights: Rights, instance: Instance, watched: int | None
     return Look(
         initialised=paths.initialised.exists(),
         data=is_plain_directory(paths.data),
+        archived_wal=is_plain_directory(paths.archived_wal),
         configuration=_configuration(paths),
         applied=read_own(paths.applied),
         pid_file=content,

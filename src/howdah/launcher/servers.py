@@ -17,6 +17,7 @@ from pathlib import Path
 from howdah.domain.instances import Instance
 from howdah.launcher.commands import ENVIRONMENT, run
 from howdah.launcher.confinement import Confinement
+from howdah.launcher.files import is_plain_directory
 from howdah.launcher.homes import make_home, open_data
 from howdah.launcher.layout import InstancePaths, Layout
 from howdah.launcher.look import LOGS, PID_FILE
@@ -66,10 +67,14 @@ class Servers:
         *,
         environment: Mapping[str, str],
         confined: Sequence[str],
+        recovering: bool = False,
     ) -> Started:
-        """Start a server in a session of its own; it outlives us. ``version``: a directory of the binaries, such as
-        18.6.0; ``settings``: ``--name=value`` each; ``confined``: what
-        begins the command, to confine it. Raises OSError; ProcessLookupError when it ended at once."""
+        """Start a server in a session of its own; it outlives us.
+
+        ``version``: a directory of the binaries, such as 18.6.0; ``settings``: ``--name=value`` each; ``confined``:
+        what begins the command, to confine it; ``recovering``: it goes on with a recovery from an archive, if that is
+        not done yet. Raises OSError; ProcessLookupError when it ended at once.
+        """
         if not _VERSION.fullmatch(version) or not all(_SETTING.fullmatch(setting) for setting in settings):
             raise ValueError("a version of Postgres, and settings, are all that a server is started with")
         paths, root = self._layout.of(instance), self._layout.binaries / version
@@ -79,7 +84,7 @@ class Servers:
         open_data(paths)
         self._clear_log(instance, paths)
         # The role comes from what is wanted, never from what lies in a directory that the tenant can write.
-        for name in _SIGNAL_FILES:
+        for name in _SIGNAL_FILES[:1] if recovering else _SIGNAL_FILES:
             self._remove_entry(instance, paths.data, name)
         program = [str(root / "bin" / "postgres"), "-D", str(paths.data), *settings]
         everything = {"LD_LIBRARY_PATH": str(root / "lib"), "PATH": f"{root / 'bin'}:/usr/bin:/bin", **environment}
@@ -102,6 +107,12 @@ class Servers:
         child.returncode = 0  # Nobody waits for this object; ``exit_status`` reaps the process.
         self._children.add(child.pid)
         return Started(child.pid, started_at(child.pid))
+
+    def forget_recovery(self, instance: Instance) -> None:
+        """Delete the WAL that its first start has replayed."""
+        paths = self._layout.of(instance)
+        if is_plain_directory(paths.archived_wal):
+            discard(self._rights, paths.archived_wal, instance.uid)
 
     def exit_status(self, pid: int) -> int | None:
         """How a child of ours ended (negative: the signal that killed it), once; None when that is not known."""

@@ -50,6 +50,7 @@ class Verbs:
                     self.note,
                     self.set_aside,
                     self.start,
+                    self.forget_recovery,
                     self.signal,
                     self.kill_all,
                 ),
@@ -107,11 +108,17 @@ class Verbs:
         environment: Mapping[str, str],
         limits: Mapping[str, Any],
         storage_gib: int,
+        recovering: bool,
     ) -> Started:
         if not set(environment) <= {"LC_ALL", "TZ"}:
             raise ValueError("only a locale and a time zone are given to servers")
         confined = self._confinement.hold(self._checked(instance), Limits(**limits), storage_gib)
-        return self._servers.start(instance, version, settings, environment=environment, confined=confined)
+        return self._servers.start(
+            instance, version, settings, environment=environment, confined=confined, recovering=recovering
+        )
+
+    def forget_recovery(self, instance: Instance) -> None:
+        self._servers.forget_recovery(self._checked(instance))
 
     def set_aside(self, instance: Instance, aside: bool) -> bool:
         owner = self._rights.owner(self._checked(instance).uid)

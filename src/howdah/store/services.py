@@ -11,15 +11,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Size
-from howdah.domain.ids import ServiceId
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import Endpoint, Service
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
 from howdah.domain.tags import Tag
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import hostnames, secrets, services
-from howdah.store.times import from_ms, to_ms
+from howdah.store.times import from_ms, maybe_from_us, maybe_to_us, to_ms
 
 PASSWORD = "password"
 """The kind of the sealed secret that is read together with a service."""
@@ -31,6 +32,7 @@ class StoredService:
 
     restart, password_version: as in ``ServiceSpec``; restart_seen: which restart the engine has done, 0 at first.
     endpoint: where its primary was last seen. renew_at: when the certificate is due.
+    timeline, source, backup: as in ``ServiceSpec``.
     """
 
     service: Service
@@ -41,6 +43,9 @@ class StoredService:
     restart_seen: int
     password_version: int
     endpoint: Endpoint | None
+    timeline: TimelineId
+    source: RestoreSource | None = None
+    backup: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ _SERVICE = (
     services.c.state_reason,
     services.c.created_at,
     hostnames.c.hostname,
+    services.c.earliest_restore,
 )
 _MORE = (
     services.c.ca_certificates,
@@ -83,6 +89,10 @@ _MORE = (
     services.c.password_version,
     services.c.host,
     services.c.port,
+    services.c.timeline,
+    services.c.source_timeline,
+    services.c.restore_target,
+    services.c.backup,
 )
 _NAMED = services.join(hostnames, (hostnames.c.service == services.c.id) & hostnames.c.expires_at.is_(None))
 _WITH_PASSWORD = _NAMED.outerjoin(secrets, (secrets.c.service == services.c.id) & (secrets.c.kind == PASSWORD))
@@ -174,6 +184,10 @@ def add(connection: Connection, stored: StoredService) -> None:
             restart=stored.restart,
             restart_seen=stored.restart_seen,
             password_version=stored.password_version,
+            timeline=str(stored.timeline.uuid),
+            source_timeline=None if stored.source is None else str(stored.source.timeline.uuid),
+            restore_target=None if stored.source is None else maybe_to_us(stored.source.target),
+            backup=stored.backup,
         )
     )
 
@@ -198,17 +212,29 @@ def set_restart(connection: Connection, service: ServiceId, restart: int) -> Non
     _update(connection, service, restart=restart)
 
 
+def set_backup(connection: Connection, service: ServiceId, backup: int) -> None:
+    _update(connection, service, backup=backup)
+
+
 def set_state(connection: Connection, service: ServiceId, state: ServiceState, reason: str | None = None) -> None:
     _update(connection, service, state=state, state_reason=reason)
 
 
-def set_seen(connection: Connection, service: ServiceId, *, endpoint: Endpoint | None, restart_seen: int) -> None:
+def set_seen(
+    connection: Connection,
+    service: ServiceId,
+    *,
+    endpoint: Endpoint | None,
+    restart_seen: int,
+    earliest_restore: datetime | None,
+) -> None:
     _update(
         connection,
         service,
         host=None if endpoint is None else endpoint.host,
         port=None if endpoint is None else endpoint.port,
         restart_seen=restart_seen,
+        earliest_restore=maybe_to_us(earliest_restore),
     )
 
 
@@ -239,11 +265,13 @@ def _service(row: tuple[Any, ...]) -> Service:
         created_at=from_ms(row[16]),
         hostname=row[17],
         password="",
+        earliest_restore=maybe_from_us(row[18]),
     )
 
 
 def _stored(row: tuple[Any, ...]) -> StoredService:
-    ca_certificates, certificate, renew_at, restart, restart_seen, password_version, host, port = row[len(_SERVICE) :]
+    ca_certificates, certificate, renew_at, restart, restart_seen, password_version, *more = row[len(_SERVICE) :]
+    host, port, timeline, source_timeline, target, backup = more
     return StoredService(
         service=_service(row),
         ca_certificates=ca_certificates,
@@ -253,7 +281,14 @@ def _stored(row: tuple[Any, ...]) -> StoredService:
         restart_seen=restart_seen,
         password_version=password_version,
         endpoint=_endpoint(host, port),
+        timeline=_timeline(timeline),
+        source=None if source_timeline is None else RestoreSource(_timeline(source_timeline), maybe_from_us(target)),
+        backup=backup,
     )
+
+
+def _timeline(text: str) -> TimelineId:
+    return TimelineId(UUID(text))
 
 
 def _endpoint(host: str | None, port: int | None) -> Endpoint | None:

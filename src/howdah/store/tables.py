@@ -77,8 +77,15 @@ services = Table(
     Column("host", Text),
     Column("port", Integer),
     Column("restart_seen", Integer, nullable=False),
+    Column("timeline", Text),
+    Column("source_timeline", Text),
+    Column("restore_target", Integer),
+    Column("backup", Integer, nullable=False, server_default="0"),
+    Column("earliest_restore", Integer),
 )
-"""Desired state, and in the last five columns what the engine was last seen to have made of it."""
+"""Desired state, and what the engine was last seen to have made of it: from ``state`` to ``restart_seen``, and
+``earliest_restore``. That and ``restore_target`` are in microseconds, which is what Postgres counts in."""
+Index("uq_services_timeline", services.c.timeline, unique=True)
 
 hostnames = Table(
     "hostnames",

@@ -9,9 +9,26 @@ from hypothesis import strategies as st
 from howdah.cli.config import keys, load_settings
 from howdah.domain.errors import SetupError
 from howdah.domain.organizations import ApiVersion
-from howdah.domain.settings import ApiSettings, PostgresSettings, RouterSettings, Settings
+from howdah.domain.settings import ApiSettings, BackupSettings, PostgresSettings, RouterSettings, Settings
 
 STATE = Path("/somewhere")
+
+
+BACKUP = BackupSettings(
+    "s3://bucket/prefix",
+    "https://s3.example.com",
+    "eu-central-1",
+    "id",
+    "secret",
+    False,
+    Path("/ca.pem"),
+    "AES256",
+    12.0,
+    3,
+    50,
+    4,
+    2.5,
+)
 
 
 def load(
@@ -55,6 +72,20 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         templates = "/t"
         profile = "shared"
         require = ["egress", "limits"]
+        [backup]
+        archive = "s3://bucket/prefix"
+        s3_endpoint = "https://s3.example.com"
+        s3_region = "eu-central-1"
+        s3_access_key = "id"
+        s3_secret_key = "secret"
+        s3_path_style = false
+        s3_ca_file = "/ca.pem"
+        s3_encryption = "AES256"
+        interval_hours = 12
+        chain = 3
+        rate_mib = 50
+        parallel = 4
+        spool_gib = 2.5
     """
     assert load(toml, tmp=tmp_path) == Settings(
         state=Path("/elsewhere"),
@@ -63,6 +94,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         api=ApiSettings("::1", 1, ApiVersion.BETA),
         router=RouterSettings(("0.0.0.0", "::"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
+        backup=BACKUP,
     )
 
 
@@ -86,6 +118,19 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_POSTGRES_TEMPLATES": "/t",
         "HOWDAH_POSTGRES_PROFILE": "shared",
         "HOWDAH_POSTGRES_REQUIRE": "egress,limits",
+        "HOWDAH_BACKUP_ARCHIVE": "s3://bucket/prefix",
+        "HOWDAH_BACKUP_S3_ENDPOINT": "https://s3.example.com",
+        "HOWDAH_BACKUP_S3_REGION": "eu-central-1",
+        "HOWDAH_BACKUP_S3_ACCESS_KEY": "id",
+        "HOWDAH_BACKUP_S3_SECRET_KEY": "secret",
+        "HOWDAH_BACKUP_S3_PATH_STYLE": "false",
+        "HOWDAH_BACKUP_S3_CA_FILE": "/ca.pem",
+        "HOWDAH_BACKUP_S3_ENCRYPTION": "AES256",
+        "HOWDAH_BACKUP_INTERVAL_HOURS": "12",
+        "HOWDAH_BACKUP_CHAIN": "3",
+        "HOWDAH_BACKUP_RATE_MIB": "50",
+        "HOWDAH_BACKUP_PARALLEL": "4",
+        "HOWDAH_BACKUP_SPOOL_GIB": "2.5",
     }
     assert set(said) == {key.variable for key in keys()}
     assert load(**said) == Settings(
@@ -95,6 +140,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA, 7, Path("/c.pem"), Path("/k.pem")),
         router=RouterSettings(("127.0.0.1", "::1"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
+        backup=BACKUP,
     )
 
 

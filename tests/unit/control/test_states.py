@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from howdah.control.states import derive, restart_seen
 from howdah.domain.catalog import default_catalog
-from howdah.domain.ids import ServiceId
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import Service, ServiceSpec, ServiceStatus
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
 from howdah.store.services import StoredService
@@ -44,7 +44,7 @@ def stored(
         created_at=NOW,
         password="",
     )
-    return StoredService(service, "", "", NOW, restart, seen, password, None)
+    return StoredService(service, "", "", NOW, restart, seen, password, None, TimelineId.new())
 
 
 def spec(*, restart: int = 0, password: int = 1) -> ServiceSpec:

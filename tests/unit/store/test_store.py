@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from howdah.domain.catalog import default_catalog
 from howdah.domain.errors import Conflict, SetupError, Unavailable
-from howdah.domain.ids import InstanceId, ServiceId
+from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance
 from howdah.domain.organizations import Organization
 from howdah.domain.services import Service
@@ -59,9 +59,11 @@ async def add_service(store: Store) -> Service:
         password="",
     )
 
+    timeline = TimelineId.new()
+
     def write(connection: Connection) -> None:
         organizations.add(connection, organization)
-        services.add(connection, StoredService(service, "ca", "certificate", NOW, 0, 0, 1, None))
+        services.add(connection, StoredService(service, "ca", "certificate", NOW, 0, 0, 1, None, timeline))
         hostnames.add(connection, service_id, service.hostname)
         secrets.put(connection, service_id, {"password": b"sealed-password-bytes"})
 
@@ -107,7 +109,8 @@ async def test_a_write_is_whole_or_not_at_all_and_seen_by_the_reads_that_follow(
 async def test_a_service_comes_back_as_it_was_stored(store: Store) -> None:
     service = await add_service(store)
     found = services.find(store, service.id)
-    assert found == StoredService(service, "ca", "certificate", NOW, 0, 0, 1, None)
+    assert found is not None
+    assert found == StoredService(service, "ca", "certificate", NOW, 0, 0, 1, None, found.timeline)
     assert services.visible(store, service.organization, service.id) == (service, b"sealed-password-bytes")
     assert services.visible(store, uuid4(), service.id) is None
     assert services.of(store, service.organization) == [service]

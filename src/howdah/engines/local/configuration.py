@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from howdah.backup.assemble import recovery_settings
 from howdah.domain.catalog import Size
 from howdah.domain.instances import Instance
 from howdah.domain.services import ServiceSecrets, ServiceSpec
 from howdah.domain.states import PostgresVersion
+from howdah.engines.local.record import LATEST
 from howdah.launcher.layout import CONFIGURATION_FILES, InstancePaths
 from howdah.launcher.look import INSTANCE, digest_of
 
@@ -34,6 +37,7 @@ _LOCALE = {
     "default_text_search_config": "pg_catalog.english",
 }
 _HBA = f"""\
+local    replication  postgres  peer map={IDENT_MAP}
 local    all          postgres  peer map={IDENT_MAP}
 local    all          all       scram-sha-256
 hostssl  all          all       all  scram-sha-256
@@ -119,6 +123,8 @@ def settings(spec: ServiceSpec, instance: Instance, paths: InstancePaths, *, sha
         "pre_auth_delay": "0",
         "password_encryption": "scram-sha-256",
         "wal_level": "logical",
+        # Incremental base backups need it.
+        "summarize_wal": "on",
         "max_slot_wal_keep_size": _slot_wal(spec.size),
         "restart_after_crash": "on",
         "logging_collector": "on",
@@ -134,6 +140,13 @@ def settings(spec: ServiceSpec, instance: Instance, paths: InstancePaths, *, sha
         INSTANCE: instance.id.ubid,
         RESTART: str(spec.restart),
     }
+
+
+def recovery_arguments(recovery: str, paths: InstancePaths) -> dict[str, str]:
+    """Added to the command line of a first start that replays an archive's WAL; ``recovery``: see record.py."""
+    target = None if recovery == LATEST else datetime.fromisoformat(recovery)
+    # Nobody is let in before it is what it is to be.
+    return recovery_settings(target, paths.data) | {"hot_standby": "off"}
 
 
 def started_with(arguments: tuple[str, ...]) -> dict[str, str]:

@@ -7,48 +7,44 @@ import os
 import pwd
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from howdah.domain.errors import HowdahError, SetupError
-from howdah.domain.ids import ServiceId
+from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.errors import HowdahError, SetupError, Unavailable
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
-from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.settings import Settings
 from howdah.domain.states import PostgresVersion
-from howdah.engines.local import plan as planning
-from howdah.engines.local.actions.await_ready import await_ready, progress
-from howdah.engines.local.actions.configure import configure
-from howdah.engines.local.actions.password import apply_password
-from howdah.engines.local.actions.reload import reload
-from howdah.engines.local.actions.seed import seed
-from howdah.engines.local.actions.start import start
 from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.adoption import adopt, adopt_all, tidy
 from howdah.engines.local.allocation import Allocation, number_range
+from howdah.engines.local.archiving.archives import Archives
+from howdah.engines.local.archiving.line import Serving
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
-from howdah.engines.local.configuration import Configuration, configuration
+from howdah.engines.local.configuration import configuration
 from howdah.engines.local.last_words import last_words
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
-from howdah.engines.local.plan import Action, explain, is_missing_data, is_ready, plan, serves
+from howdah.engines.local.perform import perform
+from howdah.engines.local.plan import plan
 from howdah.engines.local.pool import Pool
 from howdah.engines.local.probe import ProbeTimes, probe_all
 from howdah.engines.local.removal import remove_service
+from howdah.engines.local.restoring import Restorations
+from howdah.engines.local.status import status_of
 from howdah.engines.local.template import ensure_template
-from howdah.engines.local.troubles import Troubles, presentable
+from howdah.engines.local.troubles import Troubles
 from howdah.engines.local.watch import Watch
 from howdah.engines.protocol import Removal
 from howdah.launcher.client import Launcher
 from howdah.launcher.layout import Layout, closed_ancestor, layout, make_run_directory
 from howdah.launcher.rights import Rights, is_divided
-
-_HOST = "127.0.0.1"
-_LATER = 1.0
-_REPORTED = 30.0
-"""Seconds until another pass: for what becomes better by itself, and for what only a person can repair."""
+from howdah.launcher.servers import Started
 
 _log = structlog.get_logger()
 
@@ -76,12 +72,16 @@ class LocalEngine:
         self._changes: asyncio.Queue[ServiceId] = asyncio.Queue()
         self._troubles = Troubles()
         self._machine: Machine | None = None
+        self._archives: Archives | None = None
+        self._restorations: Restorations | None = None
         self._prober: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self._machine = machine = await self._prepare()
         adopted = adopt_all(machine)
         await asyncio.to_thread(tidy, machine)
+        if self._settings.backup.enabled:
+            await self._start_archives(machine)
         for pool in machine.pools.values():
             await pool.start()
         self._prober = asyncio.create_task(probe_all(machine, self._probe_times))
@@ -91,6 +91,10 @@ class LocalEngine:
         if self._prober is not None:
             self._prober.cancel()
             await asyncio.gather(self._prober, return_exceptions=True)
+        if self._restorations is not None:
+            await self._restorations.close()
+        if self._archives is not None:
+            await self._archives.close()
         if self._machine is not None:
             for pool in self._machine.pools.values():
                 await pool.close()
@@ -99,29 +103,46 @@ class LocalEngine:
     async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
         machine = self._ready_machine()
         files = configuration(spec, secrets, operator=machine.operator)
-        wanted = Wanted(spec.restart, spec.password_version, files.digest)
+        wanted = Wanted(spec.restart, spec.password_version, files.digest, restored=spec.source is not None)
         seen = self._observe(spec.id)
         action = plan(wanted, seen)
         problem: str | None = None
         if action is not None:
             try:
-                await _perform(machine, action, seen, spec, secrets, files)
+                await perform(machine, self._restorations, action, seen, spec, secrets, files)
             except (HowdahError, OSError) as error:
                 problem = str(error)
                 self._troubles.failed(spec.id, type(action).__name__, problem)
             seen = self._observe(spec.id)
         if problem is None:
             self._troubles.over(spec.id)
-        status = _status(machine, spec, wanted, seen, problem)
+        doing = self._restorations.doing(spec.id) if self._restorations is not None else None
+        status = replace(
+            status_of(machine, spec, wanted, seen, problem, doing), earliest_restore=self._archive(spec, seen)
+        )
         return status if problem is None else replace(status, retry_after=self._troubles.wait(spec.id))
 
     async def changes(self) -> AsyncIterator[ServiceId]:
         while True:
             yield await self._changes.get()
 
-    async def remove(self, service: ServiceId) -> Removal:
+    async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:
         self._troubles.over(service)
-        return await remove_service(self._ready_machine(), service)
+        if self._restorations is not None and not await self._restorations.abandon(service):
+            return Removal.STILL_THERE
+        removal = await remove_service(self._ready_machine(), service)
+        if removal is Removal.REMOVED and timeline is not None and self._archives is not None:
+            await self._archives.forget(timeline)
+        return removal
+
+    async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:
+        await self._ready_archives().check(timeline, target)
+
+    async def backups(self, timeline: TimelineId) -> list[BaseBackup]:
+        return await self._ready_archives().bases(timeline)
+
+    async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
+        return await self._ready_archives().status(timeline)
 
     async def stop(self, service: ServiceId) -> None:
         """Have a service's server end without changing what is wanted: a pass of ``reconcile`` starts it again.
@@ -133,6 +154,35 @@ class LocalEngine:
             adopt(machine, instance)
             while not await stop(machine, instance):
                 pass
+
+    async def _start_archives(self, machine: Machine) -> None:
+        archives = Archives(self._settings.backup, machine.layout, self._changes.put_nowait)
+        self._restorations = Restorations(archives, machine.layout.pool)
+        await asyncio.to_thread(self._restorations.tidy)
+        archives.start()
+        self._archives = archives
+
+    def _archive(self, spec: ServiceSpec, seen: Observed) -> datetime | None:
+        """See to it that what the server writes is archived; the first moment to which it can be restored."""
+        if self._archives is None:
+            return None
+        machine, instance, running = self._ready_machine(), seen.instance, seen.running
+        serving: Serving | None = None
+        if instance is not None and running is not None and running.phase is Phase.READY:
+            serving = Serving(
+                process=Started(running.pid, running.started),
+                binaries=machine.binaries[spec.postgres_version],
+                sockets=machine.layout.of(instance).sockets,
+                port=instance.port,
+                asked=spec.backup,
+            )
+        line = self._archives.follow(spec, serving)
+        return None if line is None else line.earliest
+
+    def _ready_archives(self) -> Archives:
+        if self._archives is None:
+            raise Unavailable("backups are off on this server (backup.archive)")
+        return self._archives
 
     def _observe(self, service: ServiceId) -> Observed:
         machine = self._ready_machine()
@@ -180,73 +230,6 @@ class LocalEngine:
             binaries=binaries,
             pools=pools,
         )
-
-
-async def _perform(
-    machine: Machine,
-    action: Action,
-    seen: Observed,
-    spec: ServiceSpec,
-    secrets: ServiceSecrets,
-    files: Configuration,
-) -> None:
-    instance, running = seen.instance, seen.running
-    match action:
-        case planning.Allocate():
-            await machine.allocation.new(spec.id)
-        case _ if instance is None:
-            raise AssertionError(f"{action} without an instance")
-        case planning.Seed():
-            await seed(machine, instance, spec.postgres_version)
-        case planning.Configure():
-            await configure(machine, instance, files)
-        case planning.Relocate():
-            await machine.allocation.move(instance)
-        case planning.Start():
-            await start(machine, instance, spec, files.digest)
-        case _ if running is None:
-            raise AssertionError(f"{action} without a running server")
-        case planning.AwaitReady():
-            await await_ready(machine, instance)
-        case planning.Stop():
-            await stop(machine, instance)
-        case planning.SetPassword(version):
-            verifier = secrets.password_verifier
-            await apply_password(machine, instance, running, version=version, verifier=verifier)
-        case planning.Reload():
-            await reload(machine, instance, running, certificate=spec.certificate, digest=files.digest)
-
-
-def _status(machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed, problem: str | None) -> ServiceStatus:
-    running, instance = seen.running, seen.instance
-    settled = is_ready(wanted, seen)
-    # Clients are not cut off because a password cannot be set: its tenant needs them to let us in again.
-    ready = settled or (problem is not None and serves(wanted, seen))
-    reason = explain(seen) or problem
-    if reason is None and instance is not None and running is not None and running.phase is Phase.STARTING:
-        reason = progress(machine, instance)
-        if seen.exit is not None:
-            reason = f"{reason}; before: {seen.exit}"
-    if reason is None and instance is not None and ready and (why := machine.watch.aside(instance.id)):
-        reason = (
-            f"it could not start with its own settings ({why}) and runs without them; they are in"
-            " postgresql.auto.conf.broken of its data directory"
-        )
-    if reason is not None and instance is not None:
-        reason = presentable(reason, machine.layout.of(instance))
-    retry_after: float | None = None
-    if not ready and plan(wanted, seen) is None:
-        retry_after = _REPORTED if is_missing_data(seen) else seen.wait or _LATER
-    return ServiceStatus(
-        ready=ready,
-        settled=settled,
-        primary=Endpoint(_HOST, instance.port) if instance is not None else None,
-        reason=reason,
-        restart=running.restart if running is not None and running.phase is Phase.READY else None,
-        password_version=seen.password_version,
-        certificate=spec.certificate if running and running.configuration == wanted.configuration else None,
-        retry_after=retry_after,
-    )
 
 
 def _make_directories(places: Layout, rights: Rights) -> None:

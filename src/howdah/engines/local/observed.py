@@ -37,7 +37,9 @@ class Observed:
     initialised: our own record, outside of the data directory, that it has been seeded.
     configuration: the digest of the files on disk, None when one is missing.
     port_free: nothing listens on its port (only looked at while it does not run).
+    archived_wal: WAL that its first start replays, or has replayed, lies in its data directory.
     password_version: the last one that was set, None when none was.
+    recovery: where the recovery of its first start ends, see record.py.
     answering: the probe found it alive, or has not judged yet.
     wait: seconds before another start may be tried. exit: in words, how it last ended unasked.
     """
@@ -49,15 +51,19 @@ class Observed:
     running: Running | None = None
     port_free: bool = True
     password_version: int | None = None
+    recovery: str | None = None
     answering: bool = True
     wait: float = 0.0
     exit: str | None = None
+    archived_wal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the planner compares with: counters of the spec, and the digest of the files that it asks for."""
+    """What the planner compares with: counters of the spec, and the digest of the files that it asks for.
+    restored: it begins with what an archive has, not empty."""
 
     restart: int
     password_version: int
     configuration: str
+    restored: bool = False

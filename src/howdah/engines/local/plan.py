@@ -22,6 +22,11 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """Put a data directory from an archive in place and record that this was done; for a bounded time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Configure:
     """Write settings, rules, certificate and key."""
 
@@ -33,9 +38,10 @@ class Relocate:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start the server with this restart counter."""
+    """Start the server with this restart counter. recovering: its first start, which replays an archive's WAL."""
 
     restart: int
+    recovering: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,11 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class FinishRestore:
+    """Delete the WAL that has been replayed."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetPassword:
     version: int
 
@@ -58,7 +69,8 @@ class Reload:
     """Have the server read its files again and see that it did."""
 
 
-Action = Allocate | Seed | Configure | Relocate | Start | AwaitReady | Stop | SetPassword | Reload
+Making = Allocate | Seed | Restore | Configure | Relocate
+Action = Making | Start | AwaitReady | Stop | FinishRestore | SetPassword | Reload
 
 
 def plan(wanted: Wanted, seen: Observed) -> Action | None:
@@ -66,17 +78,20 @@ def plan(wanted: Wanted, seen: Observed) -> Action | None:
     if seen.instance is None:
         return Allocate()
     if not seen.initialised:
-        return Seed()
+        return Restore() if wanted.restored else Seed()
     if not seen.data:
         return None
     if seen.configuration != wanted.configuration:
         return Configure()
-    running = seen.running
-    if running is None:
+    if seen.running is None:
         if not seen.port_free:
             return Relocate()
-        return Start(wanted.restart) if seen.wait <= 0 else None
-    if running.phase is Phase.STOPPING or _is_outdated(wanted, seen.instance, running):
+        return Start(wanted.restart, is_recovering(wanted, seen)) if seen.wait <= 0 else None
+    return _plan_running(wanted, seen, seen.instance, seen.running)
+
+
+def _plan_running(wanted: Wanted, seen: Observed, instance: Instance, running: Running) -> Action | None:
+    if running.phase is Phase.STOPPING or _is_outdated(wanted, instance, running):
         return Stop()
     if running.suspended:
         return None
@@ -84,6 +99,8 @@ def plan(wanted: Wanted, seen: Observed) -> Action | None:
         return AwaitReady()
     if not seen.answering:
         return None
+    if is_recovering(wanted, seen) and seen.archived_wal:
+        return FinishRestore()
     if seen.password_version != wanted.password_version:
         return SetPassword(wanted.password_version)
     if running.configuration != wanted.configuration:
@@ -96,6 +113,11 @@ def _is_outdated(wanted: Wanted, instance: Instance, running: Running) -> bool:
     if running.restart is None and running.phase is Phase.STARTING:
         return False
     return running.restart != wanted.restart or running.port != instance.port
+
+
+def is_recovering(wanted: Wanted, seen: Observed) -> bool:
+    """Whether it was restored, and nobody has used it yet: a password comes first, and only after its recovery."""
+    return wanted.restored and seen.password_version is None
 
 
 def is_missing_data(seen: Observed) -> bool:

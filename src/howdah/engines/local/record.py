@@ -7,14 +7,18 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+LATEST = "latest"
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """password_version: set last. configuration: digest that the process (pid, start ticks) was seen to have loaded."""
+    """password_version: set last. configuration: digest that the process (pid, start ticks) was seen to have loaded.
+    recovery: where the recovery of its first start ends, a moment or LATEST; None for one that was not restored."""
 
     password_version: int | None = None
     configuration: str | None = None
     process: tuple[int, int] | None = None
+    recovery: str | None = None
 
 
 def read_applied(content: bytes | None) -> Applied:
@@ -26,6 +30,7 @@ def read_applied(content: bytes | None) -> Applied:
             password_version=note.get("password_version"),
             configuration=note.get("configuration"),
             process=(int(process[0]), int(process[1])) if process else None,
+            recovery=note.get("recovery"),
         )
     except (ValueError, TypeError, LookupError, AttributeError):
         return Applied()

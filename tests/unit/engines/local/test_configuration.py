@@ -29,7 +29,8 @@ def test_only_tls_and_the_operators_own_socket_are_let_in() -> None:
     files = configuration(SPEC, SECRETS, operator='od"d').files
     rules = [line.split() for line in files["conf/pg_hba.conf"].decode().splitlines()]
     assert {rule[0] for rule in rules} == {"local", "hostssl"}
-    assert [rule[:4] for rule in rules if rule[3] == "peer"] == [["local", "all", "postgres", "peer"]]
+    peers = [["local", "replication", "postgres", "peer"], ["local", "all", "postgres", "peer"]]
+    assert [rule[:4] for rule in rules if rule[3] == "peer"] == peers
     assert {rule[4] for rule in rules if rule[0] == "hostssl"} == {"scram-sha-256"}
     assert files["conf/pg_ident.conf"] == b'howdah "od""d" postgres\n'
 

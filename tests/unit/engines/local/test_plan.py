@@ -16,8 +16,10 @@ from howdah.engines.local.plan import (
     Allocate,
     AwaitReady,
     Configure,
+    FinishRestore,
     Reload,
     Relocate,
+    Restore,
     Seed,
     SetPassword,
     Start,
@@ -61,6 +63,26 @@ STOPPED = replace(SETTLED, running=None)
 )
 def test_each_state_has_one_next_step(seen: Observed, action: Action | None) -> None:
     assert plan(WANTED, seen) == action
+
+
+RESTORED = replace(WANTED, restored=True)
+RECOVERED = replace(SETTLED, password_version=None, archived_wal=True)
+
+
+@pytest.mark.parametrize(
+    ("seen", "action"),
+    [
+        (Observed(INSTANCE), Restore()),
+        (replace(STOPPED, password_version=None, archived_wal=True), Start(1, recovering=True)),
+        (replace(RECOVERED, running=replace(RUNNING, phase=Phase.STARTING)), AwaitReady()),
+        (RECOVERED, FinishRestore()),
+        (replace(RECOVERED, archived_wal=False), SetPassword(2)),
+        (replace(STOPPED, archived_wal=True), Start(1)),
+        (SETTLED, None),
+    ],
+)
+def test_a_restored_server_recovers_before_anything_else(seen: Observed, action: Action | None) -> None:
+    assert plan(RESTORED, seen) == action
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from howdah.domain.instances import Instance
 from howdah.domain.services import ServiceSpec
 from howdah.engines.local.actions.await_ready import await_ready
 from howdah.engines.local.binaries import LOCALE
-from howdah.engines.local.configuration import max_connections, settings
+from howdah.engines.local.configuration import max_connections, recovery_arguments, settings
 from howdah.engines.local.machine import Machine
 from howdah.launcher.limits import limits_for
 from howdah.launcher.servers import Started
@@ -17,13 +17,16 @@ _TRIES = 8
 """Of that many starts that fail in a row, one is made without the tenant's own settings: the first."""
 
 
-async def start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str) -> None:
+async def start(
+    machine: Machine, instance: Instance, spec: ServiceSpec, digest: str, *, recovery: str | None = None
+) -> None:
     """Start it and wait a bounded time for it to be ready; only some do so at once.
+    ``recovery``: where the recovery of its first start ends, see record.py.
 
     Raises OSError, also when processes of the previous server do not end.
     """
     async with machine.starts:
-        spawned = asyncio.ensure_future(asyncio.to_thread(_start, machine, instance, spec, digest))
+        spawned = asyncio.ensure_future(asyncio.to_thread(_start, machine, instance, spec, digest, recovery))
         spawned.add_done_callback(lambda done: _hold(machine, instance, done))
         # Whoever stops waiting: a process that has been started is watched.
         await asyncio.shield(spawned)
@@ -35,7 +38,7 @@ def _hold(machine: Machine, instance: Instance, spawned: asyncio.Future[Started]
         machine.watch.hold(instance, spawned.result())
 
 
-def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str) -> Started:
+def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str, recovery: str | None) -> Started:
     if failed := machine.watch.failed_starts(instance.id):
         # Its tenant's own settings may be why: now and then it is tried without them.
         aside = failed % _TRIES == 1
@@ -43,11 +46,19 @@ def _start(machine: Machine, instance: Instance, spec: ServiceSpec, digest: str)
         machine.watch.put_aside(instance.id, machine.watch.last_exit(instance.id) if moved and aside else None)
     arguments = settings(spec, instance, machine.layout.of(instance), shared=machine.launcher.rights.privileged)
     arguments |= {"howdah.configuration": digest}
+    if recovery is not None:
+        arguments |= recovery_arguments(recovery, machine.layout.of(instance))
     line = [f"--{name}={value}" for name, value in arguments.items()]
     limits = limits_for(
         spec.size, max_connections=max_connections(spec.size), own_user=machine.launcher.rights.privileged
     )
     version = machine.binaries[spec.postgres_version].full
     return machine.launcher.start(
-        instance, version, line, environment=LOCALE, limits=limits, storage_gib=spec.size.storage_gib
+        instance,
+        version,
+        line,
+        environment=LOCALE,
+        limits=limits,
+        storage_gib=spec.size.storage_gib,
+        recovering=recovery is not None,
     )

@@ -1,0 +1,110 @@
+"""Commands on backups, and what is known of them. Each stores what is wanted and returns; the reconciler does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from howdah.backup.restorable import text
+from howdah.control.clock import Clock
+from howdah.control.services import Services
+from howdah.control.vault import Kind, Vault
+from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
+from howdah.domain.errors import BadRequest
+from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.names import check_name
+from howdah.domain.services import Service
+from howdah.domain.states import HaType, ServiceState
+from howdah.domain.tags import Tag, check_tags
+from howdah.engines.protocol import Engine
+from howdah.store import secrets, services
+from howdah.store.store import Store
+
+
+class Backups:
+    """The backups of organizations' services. A service of another organization is NotFound everywhere."""
+
+    def __init__(self, store: Store, vault: Vault, clock: Clock, engine: Engine, owner: Services) -> None:
+        self._store = store
+        self._vault = vault
+        self._clock = clock
+        self._engine = engine
+        self._services = owner
+
+    async def restore(
+        self,
+        organization: UUID,
+        id: ServiceId,
+        *,
+        name: str,
+        target: datetime | None,
+        tags: Sequence[Tag] | None = None,
+    ) -> Service:
+        """A new service with what ``id`` held at ``target`` (UTC; None: all that it has committed until now).
+
+        Raises BadRequest naming the field or the window, NotFound, Unavailable.
+        """
+        stored = self._services.stored(organization, id)
+        source = stored.service
+        await self._check(stored.timeline, source, target)
+        new = replace(
+            source,
+            id=(identifier := ServiceId.new()),
+            name=(checked := check_name(name)),
+            hostname=self._services.new_hostname(identifier, checked, source.region, source.provider),
+            ha_type=HaType.NONE,
+            tags=source.tags if tags is None else check_tags(tags),
+            is_primary=True,
+            state=ServiceState.RESTORING_BACKUP,
+            state_reason=None,
+            created_at=self._clock(),
+            earliest_restore=None,
+            password=self._secret(id, Kind.PASSWORD),
+        )
+        verifier = self._secret(id, Kind.PASSWORD_VERIFIER)
+        return await self._services.add(new, verifier, RestoreSource(stored.timeline, target))
+
+    async def list(self, organization: UUID, id: ServiceId) -> list[BaseBackup]:
+        """Those that count, newest first. Raises NotFound, Unavailable."""
+        found = await self._engine.backups(self._services.stored(organization, id).timeline)
+        return sorted(found, key=lambda base: base.name, reverse=True)
+
+    async def status(self, organization: UUID, id: ServiceId) -> ArchiveStatus:
+        """Raises NotFound, Unavailable."""
+        return await self._engine.archive_status(self._services.stored(organization, id).timeline)
+
+    async def request(self, organization: UUID, id: ServiceId) -> int:
+        """Have a base backup taken, beside those of the schedule; its number. Raises NotFound, Unavailable."""
+        taken = await self.list(organization, id)
+
+        def write(connection: Connection) -> int:
+            stored = self._services.commanded(connection, organization, id)
+            # One that has not begun yet serves everybody who asks meanwhile.
+            if stored.backup > max((base.request for base in taken), default=0):
+                return stored.backup
+            services.set_backup(connection, id, stored.backup + 1)
+            return stored.backup + 1
+
+        number = await self._store.write(write)
+        self._services.wake(id)
+        return number
+
+    def source(self, organization: UUID, id: ServiceId) -> RestoreSource | None:
+        """What a service was restored from; None for one that began empty. Raises NotFound."""
+        return self._services.stored(organization, id).source
+
+    async def _check(self, timeline: TimelineId, source: Service, target: datetime | None) -> None:
+        now = self._clock()
+        earliest = source.earliest_restore
+        if target is not None and earliest is not None and not earliest <= target <= now:
+            raise BadRequest(f"Restore target must be between {text(earliest)} and {text(now)}")
+        if target is not None and target > now:
+            raise BadRequest(f"restoreTarget {text(target)} lies in the future")
+        await self._engine.restorable(timeline, target)
+
+    def _secret(self, id: ServiceId, kind: Kind) -> str:
+        return self._vault.open(id, kind, secrets.of(self._store, id)[kind])

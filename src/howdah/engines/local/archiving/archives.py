@@ -1,0 +1,139 @@
+"""The archiving of all services of this machine: a line for each, found again at the next start."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+from howdah.backup.archive import Archive, open_archive
+from howdah.backup.assemble import contents
+from howdah.backup.errors import BackupError
+from howdah.backup.restorable import plan, window
+from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.services import ServiceSpec
+from howdah.domain.settings import BackupSettings
+from howdah.engines.local.archiving.line import Line, Serving, Shared
+from howdah.engines.local.archiving.receiver import find_receivers
+from howdah.engines.local.archiving.spool import Spool
+from howdah.launcher.layout import Layout
+
+COLLECTING = 4
+"""How many lines put WAL into the archive at the same time."""
+
+TICK = 1.0
+REMOTE_TICK = 5.0
+"""Seconds between two looks whether something was received: in a directory, and in a store where each costs money."""
+
+CHECK_SECONDS = 2.0
+"""How long a question may wait for what is on its way to the archive."""
+
+
+class Archives:
+    """``changed``: called when what can be restored of a service has changed. Opening raises SetupError."""
+
+    def __init__(self, settings: BackupSettings, layout: Layout, changed: Callable[[ServiceId], None]) -> None:
+        self._archive = open_archive(settings, layout.state)
+        self._spools = layout.state / "spool"
+        self._changed = changed
+        self._lines: dict[TimelineId, Line] = {}
+        self._shared = Shared(settings, asyncio.Semaphore(COLLECTING), asyncio.Semaphore(settings.parallel))
+        self._found = find_receivers(self._spools)
+        self._ticking: asyncio.Task[None] | None = None
+
+    @property
+    def archive(self) -> Archive:
+        return self._archive
+
+    def start(self) -> None:
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def close(self) -> None:
+        """Stop following; receivers go on."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+        await asyncio.gather(*(line.close() for line in self._lines.values()))
+
+    def follow(self, spec: ServiceSpec, serving: Serving | None) -> Line | None:
+        """Archive a service, and say how its server is; None for one that is not archived."""
+        if spec.timeline is None:
+            return None
+        line = self._lines.get(spec.timeline)
+        if line is None:
+            if serving is None:
+                return None
+            line = self._lines[spec.timeline] = self._new_line(spec, spec.timeline)
+            line.start()
+        line.serve(serving)
+        return line
+
+    def line(self, timeline: TimelineId) -> Line | None:
+        return self._lines.get(timeline)
+
+    async def bases(self, timeline: TimelineId) -> list[BaseBackup]:
+        """Those that count, oldest first. Raises StoreError, DamageError."""
+        line = self._lines.get(timeline)
+        if line is not None and line.bases:
+            return list(line.bases)
+        return await asyncio.to_thread(self._archive.timeline(timeline).bases)
+
+    async def check(self, timeline: TimelineId, target: datetime | None) -> None:
+        """Raises NotRestorableError, DamageError, StoreError when a restoration to ``target`` could not succeed."""
+        line = self._lines.get(timeline)
+        if line is not None:
+            with suppress(BackupError):
+                await line.catch_up(CHECK_SECONDS)
+        archive = self._archive.timeline(timeline)
+        await asyncio.to_thread(lambda: plan(contents(archive), target))
+
+    async def status(self, timeline: TimelineId) -> ArchiveStatus:
+        """Raises StoreError, DamageError."""
+        there = await asyncio.to_thread(contents, self._archive.timeline(timeline))
+        waiting = await asyncio.to_thread(self.spool(timeline).waiting)
+        line = self._lines.get(timeline)
+        return ArchiveStatus(
+            bases=tuple(there.bases),
+            window=window(there),
+            under_way=line.base_began if line is not None else None,
+            problem=(line.problem or line.base_problem) if line is not None else None,
+            waiting_bytes=waiting.size,
+        )
+
+    def spool(self, timeline: TimelineId) -> Spool:
+        return Spool(self._spools / timeline.ubid)
+
+    async def end(self, timeline: TimelineId) -> None:
+        """Stop archiving a service whose server has ended for good."""
+        line = self._lines.pop(timeline, None)
+        if line is not None:
+            await line.end()
+        if (left := self._found.pop(self.spool(timeline).home, None)) is not None:
+            left.signal(signal.SIGKILL)
+            left.close()
+
+    async def forget(self, timeline: TimelineId) -> None:
+        """Delete everything of it. Raises StoreError, OSError; some may be left then: call it again."""
+        await self.end(timeline)
+        await asyncio.to_thread(self.spool(timeline).remove)
+        await asyncio.to_thread(self._archive.timeline(timeline).remove)
+
+    def _new_line(self, spec: ServiceSpec, timeline: TimelineId) -> Line:
+        spool = self.spool(timeline)
+        return Line(
+            archive=self._archive.timeline(timeline),
+            spool=spool,
+            shared=self._shared,
+            facts={"service": spec.id.ubid, "hostname": spec.hostnames[0], "postgres": spec.postgres_version},
+            changed=lambda: self._changed(spec.id),
+            receiver=self._found.pop(spool.home, None),
+        )
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(REMOTE_TICK if self._archive.remote else TICK)
+            for line in self._lines.values():
+                line.look()

@@ -1,0 +1,173 @@
+"""One base backup: taken by Postgres' own program, verified, put into the archive. Until then it does not count."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from howdah.backup.archive import TimelineArchive
+from howdah.backup.errors import BackupError
+from howdah.domain.backups import BackupKind, BaseBackup
+from howdah.engines.local.archiving.spool import Spool
+from howdah.engines.local.archiving.whole import run_whole
+from howdah.engines.local.binaries import Binaries
+from howdah.engines.local.connection import connect
+from howdah.launcher.rights import SETPRIV
+
+MANIFEST = "backup_manifest"
+_BEHIND_TENANTS = ("nice", "-n", "10")
+_UNTIL_WE_END = (SETPRIV, "--pdeathsig", "KILL", "--")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The server that is backed up. ``rate_mib``: MiB/s that it may be read with; 0 is no limit."""
+
+    binaries: Binaries
+    sockets: Path
+    port: int
+    pid: int
+    rate_mib: int
+
+
+async def take_base(
+    source: Source, spool: Spool, archive: TimelineArchive, parent: BaseBackup | None, *, request: int
+) -> BaseBackup:
+    """Raises BackupError when Postgres' programs fail, StoreError, Unavailable, OSError; nothing counts then.
+
+    Safe to be cancelled: the program ends with it.
+    """
+    await asyncio.to_thread(_clear, spool)
+    started = datetime.now(UTC)
+    kind = BackupKind.FULL if parent is None else BackupKind.INCREMENTAL
+    name = f"{started:%Y%m%dT%H%M%SZ}-{kind}"
+    directory = spool.base / name
+    try:
+        tablespaces = await _tablespaces(source)
+        options = await _options(source, spool, archive, parent)
+        await _run(source, "pg_basebackup", f"--pgdata={directory}", *options)
+        finished = datetime.now(UTC)
+        await _verify(source, directory, spool.base / "unpacked")
+        facts = await asyncio.to_thread(_manifest_facts, directory / MANIFEST)
+        taken = BaseBackup(
+            name=name,
+            kind=kind,
+            parent=parent.name if parent is not None else None,
+            postgres=source.binaries.full,
+            system_identifier=facts.system_identifier,
+            started_at=started,
+            finished_at=finished,
+            start_lsn=facts.start_lsn,
+            stop_lsn=facts.stop_lsn,
+            wal_timeline=facts.wal_timeline,
+            stored_bytes=0,
+            data_bytes=facts.data_bytes,
+            files={},
+            tablespaces=tablespaces,
+            request=request,
+        )
+        return await run_whole(archive.put_base, taken, directory)
+    finally:
+        shutil.rmtree(spool.base, ignore_errors=True)
+
+
+def _clear(spool: Spool) -> None:
+    shutil.rmtree(spool.base, ignore_errors=True)
+    spool.base.mkdir(mode=0o700, parents=True)
+
+
+async def _options(source: Source, spool: Spool, archive: TimelineArchive, parent: BaseBackup | None) -> list[str]:
+    options = [
+        *("--format=tar", "--compress=client-zstd:1", "--wal-method=none", "--checkpoint=fast"),
+        *("--manifest-checksums=CRC32C", "--no-sync"),
+        *(f"--host={source.sockets}", f"--port={source.port}", "--username=postgres", "--no-password"),
+    ]
+    if source.rate_mib:
+        options.append(f"--max-rate={source.rate_mib}M")
+    if parent is not None:
+        manifest = spool.base / "parent_manifest"
+        await asyncio.to_thread(archive.manifest, parent, manifest)
+        options.append(f"--incremental={manifest}")
+    return options
+
+
+async def _tablespaces(source: Source) -> dict[str, str]:
+    """Location by OID, of those outside of the data directory."""
+    async with connect(str(source.sockets), source.port, pid=source.pid) as connection:
+        found = await connection.execute(
+            "SELECT oid::text, pg_tablespace_location(oid) FROM pg_tablespace"
+            " WHERE pg_tablespace_location(oid) LIKE '/%'"
+        )
+        return dict(await found.fetchall())
+
+
+async def _verify(source: Source, directory: Path, unpacked: Path) -> None:
+    if int(source.binaries.full.split(".")[0]) >= 18:
+        await _run(source, "pg_verifybackup", "--no-parse-wal", str(directory))
+        return
+    # 17 cannot read what is packed.
+    await _child([sys.executable, "-I", "-m", "howdah.backup.unpack", str(directory), str(unpacked)], {})
+    shutil.copy(directory / MANIFEST, unpacked / MANIFEST)
+    await _run(source, "pg_verifybackup", "--no-parse-wal", "--ignore=tablespace_map", str(unpacked))
+    await asyncio.to_thread(shutil.rmtree, unpacked)
+
+
+async def _run(source: Source, program: str, *arguments: str) -> None:
+    environment = source.binaries.environment | {"PGSSLMODE": "disable", "PGPASSFILE": "/dev/null/none"}
+    await _child([source.binaries.program(program), *arguments], environment | {"PGAPPNAME": "howdah_backup"})
+
+
+async def _child(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run to its end; it ends when this is cancelled."""
+    child = await asyncio.create_subprocess_exec(
+        *_BEHIND_TENANTS,
+        *_UNTIL_WE_END,
+        *command,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        cwd="/",
+        umask=0o077,
+    )
+    try:
+        _, said = await child.communicate()
+    except asyncio.CancelledError:
+        child.kill()
+        await child.wait()
+        raise
+    if child.returncode != 0:
+        words = said.decode(errors="replace").strip()[-500:]
+        raise BackupError(f"{Path(command[0]).name} failed: {words or f'exit status {child.returncode}'}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    system_identifier: int
+    wal_timeline: int
+    start_lsn: str
+    stop_lsn: str
+    data_bytes: int
+
+
+def _manifest_facts(path: Path) -> _Facts:
+    """What Postgres' manifest says (its documentation, chapter "Backup Manifest Format"). Raises BackupError."""
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        ranges = manifest["WAL-Ranges"]
+        return _Facts(
+            system_identifier=int(manifest["System-Identifier"]),
+            wal_timeline=int(ranges[-1]["Timeline"]),
+            start_lsn=str(ranges[0]["Start-LSN"]),
+            stop_lsn=str(ranges[-1]["End-LSN"]),
+            data_bytes=sum(int(file["Size"]) for file in manifest["Files"]),
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise BackupError(f"the manifest of a base backup cannot be read: {error!r}") from None

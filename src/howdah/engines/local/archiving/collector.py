@@ -1,0 +1,91 @@
+"""Carries WAL from a spool to the archive: whole segments once, the growing one as often as it has grown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from howdah.backup.archive import TimelineArchive
+from howdah.backup.wal import Segment, StoredWal
+from howdah.domain.backups import Gap
+from howdah.engines.local.archiving.spool import Spool, Waiting
+
+LOST = "WAL was lost before it reached the archive"
+
+
+@dataclass(slots=True)
+class Collector:
+    """One thread at a time calls it. Raises StoreError when the archive is out of reach, OSError.
+
+    Safe to be killed anywhere: what is put twice is the same, and nothing leaves the spool before it is durably in the
+    archive. gap_open: WAL is missing, and no base backup is newer than that.
+    """
+
+    spool: Spool
+    archive: TimelineArchive
+    gap_open: bool = False
+    _last: StoredWal | None = None
+    _loaded: bool = False
+    _grown: tuple[Segment, int] | None = None
+
+    def collect(self) -> Waiting:
+        """One round; returns what was in the spool when it began."""
+        self._load()
+        waiting = self.spool.waiting()
+        for name in waiting.histories:
+            self.archive.put_wal(name, self.spool.wal / name)
+            (self.spool.wal / name).unlink()
+        for segment in waiting.complete:
+            self._put_whole(segment)
+            # The receiver goes on after the newest file that it finds.
+            if waiting.growing is not None and segment < waiting.growing:
+                self.spool.whole(segment).unlink()
+        if waiting.growing is not None:
+            self._put_growing(waiting.growing)
+        return waiting
+
+    def close_gaps(self, finished_at: datetime) -> None:
+        """A base backup that began after all of them is finished."""
+        for gap in self.archive.gaps():
+            if gap.until is None:
+                self.archive.note_gap(replace(gap, until=finished_at))
+        self.gap_open = False
+
+    def _load(self) -> None:
+        if not self._loaded:
+            stored = self.archive.wal()
+            self.gap_open = any(gap.until is None for gap in self.archive.gaps())
+            self._last = stored[-1] if stored else None
+            self._loaded = True
+
+    def _put_whole(self, segment: Segment) -> None:
+        if self._last is not None and self._last.segment == segment and not self._last.partial:
+            return
+        self._look_for_gap(segment)
+        self.archive.put_wal(segment.name, self.spool.whole(segment))
+        self._note(segment, partial=False)
+
+    def _put_growing(self, segment: Segment) -> None:
+        path = self.spool.partial(segment)
+        try:
+            grown = (segment, path.stat().st_mtime_ns)
+            if grown == self._grown:
+                return
+            self._look_for_gap(segment)
+            if self.archive.put_partial(segment.name, path):
+                self._note(segment, partial=True)
+        except FileNotFoundError:  # It has become whole meanwhile.
+            return
+        self._grown = grown
+
+    def _look_for_gap(self, segment: Segment) -> None:
+        """Whether segments between the last one in the archive and this one are missing."""
+        last = self._last
+        if last is None or last.segment.wal_timeline != segment.wal_timeline:
+            return
+        if segment.number > last.segment.number + (0 if last.partial else 1):
+            self.archive.note_gap(Gap(last.modified, None, LOST))
+            self.gap_open = True
+
+    def _note(self, segment: Segment, *, partial: bool) -> None:
+        self._last = StoredWal(segment, partial, 0, datetime.now(UTC))

@@ -1,0 +1,93 @@
+"""``pg_receivewal``, one for each archived server: a process of its own session, which outlives the control plane."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from howdah.engines.local.archiving.spool import Spool
+from howdah.engines.local.binaries import Binaries
+from howdah.launcher.processes import all_pids, has_ended, inspect_process, started_at
+from howdah.launcher.servers import Started
+
+SLOT = "howdah_archive"
+NAME = "howdah_archive"
+"""Its replication slot, and its name in ``pg_stat_replication``."""
+
+_PROGRAM = "pg_receivewal"
+
+
+@dataclass(slots=True)
+class Receiver:
+    """A running one. ``handle``: its pidfd."""
+
+    process: Started
+    handle: int
+
+    @property
+    def ended(self) -> bool:
+        return has_ended(self.handle)
+
+    def signal(self, number: int) -> None:
+        """One that is gone is fine."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, number)
+
+    def close(self) -> None:
+        """Stop watching it. One that has not ended goes on."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.process.pid, os.WNOHANG)
+        os.close(self.handle)
+
+
+def start_receiver(binaries: Binaries, spool: Spool, sockets: Path, port: int) -> Receiver:
+    """It goes on from the newest file in the spool, else from where its slot begins. Raises OSError."""
+    spool.make()
+    command = [
+        *(binaries.program(_PROGRAM), f"--directory={spool.wal}", f"--slot={SLOT}", "--status-interval=1"),
+        *(f"--host={sockets}", f"--port={port}", "--username=postgres", "--no-password"),
+    ]
+    environment = binaries.environment | {
+        "PGAPPNAME": NAME,
+        "PGSSLMODE": "disable",
+        "PGGSSENCMODE": "disable",
+        "PGPASSFILE": "/dev/null/none",
+        "PGCONNECT_TIMEOUT": "10",
+    }
+    output = os.open(spool.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+            umask=0o077,
+        )
+    finally:
+        os.close(output)
+    child.returncode = 0  # Nobody waits for this object; ``close`` reaps the process.
+    return Receiver(Started(child.pid, started_at(child.pid)), os.pidfd_open(child.pid))
+
+
+def find_receivers(spools: Path) -> dict[Path, Receiver]:
+    """Those that run for spools below this directory, by the spool's home."""
+    found: dict[Path, Receiver] = {}
+    for pid in all_pids():
+        facts = inspect_process(pid)
+        if facts is None or not facts.executable.endswith(f"/bin/{_PROGRAM}") or facts.uid != os.geteuid():
+            continue
+        for argument in facts.arguments:
+            place = Path(argument.removeprefix("--directory="))
+            if argument.startswith("--directory=") and place.parent.parent == spools:
+                try:
+                    found[place.parent] = Receiver(Started(pid, facts.started), os.pidfd_open(pid))
+                except ProcessLookupError:
+                    continue
+    return found

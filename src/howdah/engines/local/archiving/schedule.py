@@ -1,0 +1,61 @@
+"""When a timeline's next base backup is due, and of which kind. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from howdah.domain.backups import BackupKind, BaseBackup
+from howdah.domain.ids import TimelineId
+
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """``parent``: what an incremental one builds on; None for a full one."""
+
+    at: datetime
+    parent: BaseBackup | None
+
+    @property
+    def kind(self) -> BackupKind:
+        return BackupKind.FULL if self.parent is None else BackupKind.INCREMENTAL
+
+
+def next_backup(
+    timeline: TimelineId,
+    bases: Sequence[BaseBackup],
+    *,
+    interval: timedelta,
+    chain: int,
+    asked: int,
+    gap_open: bool,
+    now: datetime,
+) -> Due:
+    """``bases``: those that count, oldest first. ``chain``: incremental ones that may build on a full one.
+    ``asked``: as in ``ServiceSpec.backup``.
+
+    The times of a timeline are the same every day; those of all are spread over the interval by their ids.
+    """
+    if not bases or gap_open:
+        return Due(now, None)
+    last = bases[-1]
+    parent = last if _length(bases) <= chain else None
+    if asked > max(base.request for base in bases):
+        return Due(now, parent)
+    offset = interval * (int.from_bytes(hashlib.sha256(timeline.uuid.bytes).digest()[:4], "big") / 2**32)
+    passed = (last.started_at - _LONG_AGO - offset) // interval
+    return Due(_LONG_AGO + offset + (passed + 1) * interval, parent)
+
+
+def _length(bases: Sequence[BaseBackup]) -> int:
+    """How many the newest chain has."""
+    number = 0
+    for base in reversed(bases):
+        number += 1
+        if base.parent is None:
+            break
+    return number

@@ -1,0 +1,40 @@
+"""The replication slot by which a server keeps WAL until its receiver has it durably."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from howdah.engines.local.archiving.receiver import SLOT
+from howdah.engines.local.connection import connect
+
+
+async def ensure_slot(sockets: Path, port: int, *, pid: int) -> bool:
+    """Whether it had to be made: it is a new server's, or its tenant has dropped it, or it held back too much WAL.
+
+    ``pid``: the server's postmaster. Raises Unavailable.
+    """
+    async with connect(str(sockets), port, pid=pid) as connection:
+        found = await connection.execute(
+            "SELECT slot_type, coalesce(wal_status, 'lost'), active_pid FROM pg_replication_slots"
+            f" WHERE slot_name = '{SLOT}'"  # pyright: ignore[reportArgumentType]
+        )
+        rows = await found.fetchall()
+        if rows and rows[0][0] == "physical" and rows[0][1] != "lost":
+            return False
+        if rows:
+            await connection.execute(f"SELECT pg_drop_replication_slot('{SLOT}')")  # pyright: ignore[reportArgumentType]
+        await connection.execute(
+            f"SELECT pg_create_physical_replication_slot('{SLOT}', true)"  # pyright: ignore[reportArgumentType]
+        )
+        return True
+
+
+async def has_all(sockets: Path, port: int, *, pid: int) -> bool:
+    """Whether its receiver has written all that the server has flushed. Raises Unavailable."""
+    async with connect(str(sockets), port, pid=pid) as connection:
+        found = await connection.execute(
+            "SELECT coalesce(bool_or(s.write_lsn >= pg_current_wal_flush_lsn()), false)"
+            " FROM pg_replication_slots r JOIN pg_stat_replication s ON s.pid = r.active_pid"
+            f" WHERE r.slot_name = '{SLOT}'"  # pyright: ignore[reportArgumentType]
+        )
+        return bool((await found.fetchall())[0][0])

@@ -1,0 +1,86 @@
+"""Where WAL and base backups of one timeline wait for the archive: ``<state>/spool/<timeline>/``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from howdah.backup.wal import HISTORY, PARTIAL, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a receiver has written. complete: whole segments, in order; growing: the one that it writes now."""
+
+    complete: tuple[Segment, ...]
+    growing: Segment | None
+    histories: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    home: Path
+
+    @property
+    def wal(self) -> Path:
+        return self.home / "wal"
+
+    @property
+    def base(self) -> Path:
+        return self.home / "base"
+
+    @property
+    def log(self) -> Path:
+        """What the receiver says."""
+        return self.home / "receiver.log"
+
+    def make(self) -> None:
+        """Raises OSError."""
+        self.wal.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def waiting(self) -> Waiting:
+        """Raises OSError."""
+        complete: list[Segment] = []
+        growing: Segment | None = None
+        histories: list[str] = []
+        size = 0
+        for entry in os.scandir(self.wal) if self.wal.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):
+                size += entry.stat().st_size
+            segment = Segment.parse(entry.name.removesuffix(PARTIAL))
+            if segment is None:
+                histories += [entry.name] if HISTORY.fullmatch(entry.name) else []
+            elif entry.name.endswith(PARTIAL):
+                growing = max(growing, segment) if growing else segment
+            else:
+                complete.append(segment)
+        return Waiting(tuple(sorted(complete)), growing, tuple(sorted(histories)), size)
+
+    def whole(self, segment: Segment) -> Path:
+        return self.wal / segment.name
+
+    def partial(self, segment: Segment) -> Path:
+        return self.wal / (segment.name + PARTIAL)
+
+    def mark(self, growing: Segment | None) -> tuple[int, ...]:
+        """Changes when the receiver has written something or said something; takes a few microseconds.
+        growing: the segment that it writes, as far as that is known."""
+        found: list[int] = []
+        for path in (self.wal, self.log, self.partial(growing) if growing else self.wal):
+            with contextlib.suppress(OSError):
+                found.append(os.stat(path).st_mtime_ns)
+        return tuple(found)
+
+    def begin_anew(self) -> None:
+        """Forget the WAL that is here: the server cannot go on from it. Raises OSError."""
+        shutil.rmtree(self.wal)
+        self.make()
+
+    def remove(self) -> None:
+        """Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.home)
