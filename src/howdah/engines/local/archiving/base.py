@@ -135,7 +135,6 @@ async def _child(command: Sequence[str], environment: Mapping[str, str]) -> None
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         cwd="/",
-        umask=0o077,
     )
     try:
         _, said = await child.communicate()

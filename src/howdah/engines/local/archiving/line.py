@@ -156,8 +156,9 @@ class Line:
                 again = await self._step()
                 self._say(None)
                 wait = _FIRST_WAIT
-            except (HowdahError, OSError) as error:
-                self._say(str(error))
+            except Exception as error:  # noqa: BLE001
+                # Whatever it is: a service whose archiving has ended for good would look fine.
+                self._say(_words(error))
                 again, wait = wait, min(_LONGEST_WAIT, wait * 2)
                 await asyncio.sleep(min(again, _FIRST_WAIT))  # What goes wrong at once is not tried at once again.
             with suppress(TimeoutError):
@@ -309,9 +310,9 @@ class Line:
                 try:
                     taken = await self._take(serving, None if full else due.parent)
                     break
-                except (HowdahError, OSError) as error:
-                    self.base_problem = str(error)
-                    _log.warning("a base backup failed", timeline=self.archive.id.ubid, reason=str(error))
+                except Exception as error:  # noqa: BLE001
+                    self.base_problem = f"the last base backup failed: {_words(error)}"
+                    _log.warning("a base backup failed", timeline=self.archive.id.ubid, reason=_words(error))
                 finally:
                     self.base_began = None
             # An incremental one is refused where WAL summaries are missing, or nothing was written since.
@@ -341,3 +342,10 @@ class Line:
         if found is not None:
             self.earliest = found.earliest
             self.changed()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, HowdahError | OSError):
+        return str(error)
+    _log.error("a defect of archiving", exc_info=error)
+    return f"a defect: {error!r}"
