@@ -24,7 +24,7 @@ from howdah.domain.errors import Conflict
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
-from howdah.domain.settings import PostgresSettings, Settings
+from howdah.domain.settings import BackupSettings, PostgresSettings, Settings
 from howdah.domain.states import HaType, PostgresVersion
 from howdah.engines.local.engine import LocalEngine
 from howdah.engines.local.probe import ProbeTimes
@@ -104,13 +104,14 @@ def ask(version: PostgresVersion = PostgresVersion.V18) -> Asked:
 class Rig:
     """One state directory, and whatever engines a test runs on it."""
 
-    def __init__(self, *, pool: int = 0) -> None:
+    def __init__(self, *, pool: int = 0, backup: BackupSettings | None = None) -> None:
         CACHE.mkdir(parents=True, exist_ok=True, mode=0o755)
         self.top = Path(tempfile.mkdtemp(prefix="hwe-"))
         self.top.chmod(0o755)
         self.settings = Settings(
             state=self.top / "state",
             postgres=PostgresSettings(pool=pool, binaries=CACHE / "postgres", templates=CACHE / "engine"),
+            backup=backup or BackupSettings(),
         )
         self.registry = FileRegistry(self.top / "instances.json")
         self.layout = layout(self.settings, privileged=os.geteuid() == 0)
@@ -132,12 +133,15 @@ class Rig:
         return self.layout.of(self.instance(asked))
 
     def processes(self) -> list[int]:
-        """Every process that works in this rig's state or is a postmaster of it."""
+        """Every process that works in this rig's state, is a postmaster of it, or receives for its archive."""
         state = str(self.layout.state)
         found: list[int] = []
         for pid in all_pids():
             facts = inspect_process(pid)
-            if facts and any(path.startswith(state) for path in (facts.directory, *facts.arguments[2:3])):
+            if facts is None:
+                continue
+            named = (facts.directory, *(argument.removeprefix("--directory=") for argument in facts.arguments[1:3]))
+            if any(path.startswith(f"{state}/") for path in named):
                 found.append(pid)
         return found
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError, DamageError, NotRestorableError
 from howdah.backup.restorable import Contents, RestorePlan, plan
+from howdah.backup.tablespaces import make_in_place
 from howdah.backup.unpack import unpack
 from howdah.backup.wal import ARCHIVED as WAL
 from howdah.backup.wal import history_name, lsn, lsn_text
@@ -25,7 +26,7 @@ from howdah.backup.wal import history_name, lsn, lsn_text
 _LATER = ".restoring"
 _END = re.compile(r"desc: (?:COMMIT|ABORT)\S* .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC")
 """The end of a transaction as pg_waldump prints it."""
-_TABLESPACE = re.compile(r'rmgr: Tablespace .* desc: CREATE (\d+) "(/.*)"')
+_TABLESPACE = re.compile(r"rmgr: Tablespace .* lsn: ([0-9A-F]+/[0-9A-F]+), .* desc: CREATE ")
 
 Progress = Callable[[str, float], None]
 """Told what is being done, and how much of all is done, from 0 to 1. What it raises ends the work."""
@@ -127,7 +128,7 @@ def _is_end(wanted: RestorePlan, target: datetime | None, wal: Path, programs: P
     """Whether recovery can end at ``target``: a transaction ended after it. Without one Postgres refuses to end there,
     and all that there is is what was there at the target.
 
-    Raises NotRestorableError when a tablespace was made on the way there: its replay would write where it was made.
+    Tablespaces that were made on the way there become part of the data directory.
     """
     first = lsn(wanted.chain[-1].start_lsn)
     for line in sorted({segment.wal_timeline for segment in wanted.wal}):
@@ -141,24 +142,24 @@ def _is_end(wanted: RestorePlan, target: datetime | None, wal: Path, programs: P
             command, env=dict(programs.environment), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as dump:
             assert dump.stdout is not None
-            try:
-                if _has_later(dump.stdout, target):
-                    return True
-            finally:
-                dump.kill()
-    return False
-
-
-def _has_later(lines: Iterable[str], target: datetime | None) -> bool:
-    for line in lines:
-        if (made := _TABLESPACE.search(line)) is not None:
-            raise NotRestorableError(
-                f"the tablespace at {made[2]} was created after the base backup from which this is restored, and cannot"
-                " be created a second time; restore to before that, or to after the next base backup"
-            )
-        if target is not None and (moment := _ended_at(line)) is not None and moment > target:
+            later, made = _read_dump(dump.stdout, target)
+            dump.kill()
+        for position in made:
+            make_in_place(wal, line, position)
+        if later:
             return True
     return False
+
+
+def _read_dump(lines: Iterable[str], target: datetime | None) -> tuple[bool, list[int]]:
+    """Whether a transaction ended after ``target``, and where until then tablespaces are made."""
+    made: list[int] = []
+    for line in lines:
+        if (found := _TABLESPACE.search(line)) is not None:
+            made.append(lsn(found[1]))
+        elif target is not None and (moment := _ended_at(line)) is not None and moment > target:
+            return True, made
+    return False, made
 
 
 def _ended_at(line: str) -> datetime | None:

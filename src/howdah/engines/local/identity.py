@@ -10,13 +10,13 @@ import os
 import secrets
 import struct
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+
+from howdah.backup.crc32c import crc32c
 
 _WAL_SYSID = 24
 _VERSION = 8
 _NONCE_LENGTH = 32
-_POLYNOMIAL = 0x82F63B78
 
 
 class UnknownLayoutError(Exception):
@@ -31,25 +31,6 @@ class _ControlLayout:
 
 _LAYOUTS = {1700: _ControlLayout(nonce=256, crc=288), 1800: _ControlLayout(nonce=257, crc=292)}
 """By pg_control_version."""
-
-
-@cache
-def _table() -> tuple[int, ...]:
-    def entry(value: int) -> int:
-        for _ in range(8):
-            value = value >> 1 ^ (_POLYNOMIAL if value & 1 else 0)
-        return value
-
-    return tuple(entry(value) for value in range(256))
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli, RFC 3720 appendix B.4)."""
-    table = _table()
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = value >> 8 ^ table[(value ^ byte) & 0xFF]
-    return value ^ 0xFFFFFFFF
 
 
 def new_identifier() -> int:
