@@ -131,7 +131,7 @@ async def test_all_kinds_of_content_come_back(rig: Rig, engine: LocalEngine, ver
     status = await backed_up(engine, source)
     place = rig.paths(source).data / "elsewhere"
     for sql in (
-        f"COPY (SELECT 1) TO PROGRAM 'mkdir {place}'",
+        f"COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir {place}'",
         f"CREATE TABLESPACE elsewhere LOCATION '{place}'",
         "CREATE TABLE apart (n int) TABLESPACE elsewhere",
         "INSERT INTO apart VALUES (5)",
@@ -166,7 +166,7 @@ async def test_a_tablespace_made_since_the_last_backup_stays_its_sources(
     status = await backed_up(engine, source)
     for number in range(40):  # Some of their records go over the end of a page.
         place = rig.paths(source).data / f"elsewhere{number}" / ("x" * 150)
-        await query(status, f"COPY (SELECT 1) TO PROGRAM 'mkdir -p {place}'")
+        await query(status, f"COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -p {place}'")
         await query(status, f"CREATE TABLESPACE t{number} LOCATION '{place}'")
         await query(status, f"CREATE TABLE kept{number} (n int) TABLESPACE t{number}")
         await query(status, f"INSERT INTO kept{number} VALUES ({number})")

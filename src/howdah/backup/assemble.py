@@ -6,12 +6,11 @@ Needs the archive and Postgres' programs, nothing else of Howdah.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,26 +20,12 @@ from howdah.backup.restorable import Contents, RestorePlan, plan
 from howdah.backup.tablespaces import make_in_place
 from howdah.backup.unpack import unpack
 from howdah.backup.wal import ARCHIVED as WAL
-from howdah.backup.wal import history_name, lsn, lsn_text
+from howdah.backup.wal import history_name, lsn
+from howdah.backup.waldump import Ended, Programs, TablespaceMade, records
 
 _LATER = ".restoring"
-_END = re.compile(r"desc: (?:COMMIT|ABORT)\S* .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC")
-"""The end of a transaction as pg_waldump prints it."""
-_TABLESPACE = re.compile(r"rmgr: Tablespace .* lsn: ([0-9A-F]+/[0-9A-F]+), .* desc: CREATE ")
-
 Progress = Callable[[str, float], None]
 """Told what is being done, and how much of all is done, from 0 to 1. What it raises ends the work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """Postgres' programs of the backup's major version. ``environment``: what they run with."""
-
-    directory: Path
-    environment: Mapping[str, str]
-
-    def command(self, name: str, *arguments: str | Path) -> list[str]:
-        return [str(self.directory / name), *map(str, arguments)]
 
 
 def contents(archive: TimelineArchive) -> Contents:
@@ -133,38 +118,22 @@ def _is_end(wanted: RestorePlan, target: datetime | None, wal: Path, programs: P
     first = lsn(wanted.chain[-1].start_lsn)
     for line in sorted({segment.wal_timeline for segment in wanted.wal}):
         begin = max(first, min(one.start for one in wanted.wal if one.wal_timeline == line))
-        command = programs.command(
-            *("pg_waldump", "--rmgr=Transaction", "--rmgr=Tablespace", "--path", wal),
-            *("--timeline", str(line), "--start", lsn_text(begin)),
-        )
-        # Its end is an error to it, as there is always a place where WAL ends.
-        with subprocess.Popen(
-            command, env=dict(programs.environment), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as dump:
-            assert dump.stdout is not None
-            later, made = _read_dump(dump.stdout, target)
-            dump.kill()
+        made: list[int] = []
+        later = False
+        for record in records(programs, wal, line, begin):
+            match record:
+                case TablespaceMade(position):
+                    made.append(position)
+                case Ended(at) if target is not None and at > target:
+                    later = True
+                    break
+                case _:
+                    pass
         for position in made:
             make_in_place(wal, line, position)
         if later:
             return True
     return False
-
-
-def _read_dump(lines: Iterable[str], target: datetime | None) -> tuple[bool, list[int]]:
-    """Whether a transaction ended after ``target``, and where until then tablespaces are made."""
-    made: list[int] = []
-    for line in lines:
-        if (found := _TABLESPACE.search(line)) is not None:
-            made.append(lsn(found[1]))
-        elif target is not None and (moment := _ended_at(line)) is not None and moment > target:
-            return True, made
-    return False, made
-
-
-def _ended_at(line: str) -> datetime | None:
-    found = _END.search(line)
-    return None if found is None else datetime.strptime(f"{found[1]}+0000", "%Y-%m-%d %H:%M:%S.%f%z")
 
 
 def recovery_settings(target: datetime | None, data: Path) -> dict[str, str]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from howdah.backup.assemble import Programs, assemble
+from howdah.backup.assemble import assemble
 from howdah.backup.errors import BackupError
+from howdah.backup.waldump import Programs
 from howdah.domain.backups import RestoreSource
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.wal import Segment, StoredWal
+from howdah.backup.waldump import Ended, Programs, records
 from howdah.domain.backups import Gap
 from howdah.engines.local.archiving.spool import Spool, Waiting
 
@@ -18,11 +21,12 @@ class Collector:
     """One thread at a time calls it. Raises StoreError when the archive is out of reach, OSError.
 
     Safe to be killed anywhere: what is put twice is the same, and nothing leaves the spool before it is durably in the
-    archive. gap_open: WAL is missing, and no base backup is newer than that.
+    archive. programs: those of its server. gap_open: WAL is missing, and no base backup is newer than that.
     """
 
     spool: Spool
     archive: TimelineArchive
+    programs: Programs | None = None
     gap_open: bool = False
     _last: StoredWal | None = None
     _loaded: bool = False
@@ -35,10 +39,11 @@ class Collector:
         for name in waiting.histories:
             self.archive.put_wal(name, self.spool.wal / name)
             (self.spool.wal / name).unlink()
+        newest = waiting.newest
         for segment in waiting.complete:
             self._put_whole(segment)
             # The receiver goes on after the newest file that it finds.
-            if waiting.growing is not None and segment < waiting.growing:
+            if segment != newest:
                 self.spool.whole(segment).unlink()
         if waiting.growing is not None:
             self._put_growing(waiting.growing)
@@ -59,24 +64,24 @@ class Collector:
             self._loaded = True
 
     def _put_whole(self, segment: Segment) -> None:
-        if self._last is not None and self._last.segment == segment and not self._last.partial:
-            return
-        self._look_for_gap(segment)
-        self.archive.put_wal(segment.name, self.spool.whole(segment))
-        self._note(segment, partial=False)
+        path = self.spool.whole(segment)
+        if self._last is None or self._last.segment != segment or self._last.partial:
+            self._look_for_gap(segment)
+            self.archive.put_wal(segment.name, path)
+        self._note(segment, path.stat().st_mtime, partial=False)
 
     def _put_growing(self, segment: Segment) -> None:
         path = self.spool.partial(segment)
         try:
-            grown = (segment, path.stat().st_mtime_ns)
-            if grown == self._grown:
+            modified = path.stat().st_mtime_ns
+            if self._grown == (segment, modified):
                 return
             self._look_for_gap(segment)
             if self.archive.put_partial(segment.name, path):
-                self._note(segment, partial=True)
+                self._note(segment, modified / 1e9, partial=True)
         except FileNotFoundError:  # It has become whole meanwhile.
             return
-        self._grown = grown
+        self._grown = (segment, modified)
 
     def _look_for_gap(self, segment: Segment) -> None:
         """Whether segments between the last one in the archive and this one are missing."""
@@ -84,8 +89,20 @@ class Collector:
         if last is None or last.segment.wal_timeline != segment.wal_timeline:
             return
         if segment.number > last.segment.number + (0 if last.partial else 1):
-            self.archive.note_gap(Gap(last.modified, None, LOST))
+            self.archive.note_gap(Gap(self._last_moment(last), None, LOST))
             self.gap_open = True
 
-    def _note(self, segment: Segment, *, partial: bool) -> None:
-        self._last = StoredWal(segment, partial, 0, datetime.now(UTC))
+    def _last_moment(self, last: StoredWal) -> datetime:
+        """The last one of which is known that nothing is missing: a transaction ended then, or a backup was finished.
+        When WAL was received says less, a receiver may be late."""
+        known = [base.finished_at for base in self.archive.bases()]
+        if self.programs is not None:
+            with TemporaryDirectory(dir=self.spool.home) as scratch:
+                segment, wal = last.segment, Path(scratch)
+                self.archive.fetch_wal(segment.name, wal / segment.name)
+                found = records(self.programs, wal, segment.wal_timeline, segment.start)
+                known += [record.at for record in found if isinstance(record, Ended)]
+        return max(known, default=last.modified)
+
+    def _note(self, segment: Segment, modified: float, *, partial: bool) -> None:
+        self._last = StoredWal(segment, partial, 0, datetime.fromtimestamp(modified, UTC))

@@ -17,6 +17,7 @@ from howdah.backup.assemble import contents
 from howdah.backup.errors import BackupError
 from howdah.backup.restorable import window
 from howdah.backup.wal import Segment
+from howdah.backup.waldump import Programs
 from howdah.domain.backups import BaseBackup
 from howdah.domain.errors import HowdahError
 from howdah.domain.settings import BackupSettings
@@ -106,6 +107,9 @@ class Line:
         """The server as it is now; None while there is none that lets clients in."""
         if serving != self._serving:
             self._serving = serving
+            if serving is not None:
+                binaries = serving.binaries
+                self._collector.programs = Programs(binaries.root / "bin", binaries.environment)
             self._woken.set()
 
     def look(self) -> None:
@@ -203,11 +207,13 @@ class Line:
         if self._is_current() and (complaint or (receiver is not None and receiver.ended)):
             await self._wait_to_restart(complaint)
         await self._end_receiver()
-        await ensure_slot(serving.sockets, serving.port, pid=serving.process.pid)
-        if _GONE in complaint:
+        gone = _GONE in complaint
+        if gone:
             await self._collect()
             await asyncio.to_thread(self.spool.begin_anew)
             self._growing = None
+        # A receiver that asked for WAL that is gone has moved its slot there.
+        await ensure_slot(serving.sockets, serving.port, pid=serving.process.pid, anew=gone)
         self.receiver = await asyncio.to_thread(
             start_receiver, serving.binaries, self.spool, serving.sockets, serving.port
         )
@@ -251,7 +257,9 @@ class Line:
             await self._keep_limit()
             raise
         self._growing = waiting.growing
-        self._paused = False
+        if self._paused:
+            self._paused = False
+            self._woken.set()
 
     async def _keep_limit(self) -> None:
         """Beyond what may wait here it is the server that keeps the WAL, as long as its slot may."""

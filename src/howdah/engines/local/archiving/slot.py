@@ -8,25 +8,24 @@ from howdah.engines.local.archiving.receiver import SLOT
 from howdah.engines.local.connection import connect
 
 
-async def ensure_slot(sockets: Path, port: int, *, pid: int) -> bool:
-    """Whether it had to be made: it is a new server's, or its tenant has dropped it, or it held back too much WAL.
+async def ensure_slot(sockets: Path, port: int, *, pid: int, anew: bool = False) -> None:
+    """Make it for a new server, and where its tenant has dropped it or it held back too much WAL. ``pid``: the server's
+    postmaster. ``anew``: what it stands for is gone; begin with what the server still has.
 
-    ``pid``: the server's postmaster. Raises Unavailable.
+    Raises Unavailable.
     """
     async with connect(str(sockets), port, pid=pid) as connection:
         found = await connection.execute(
-            "SELECT slot_type, coalesce(wal_status, 'lost'), active_pid FROM pg_replication_slots"
-            f" WHERE slot_name = '{SLOT}'"  # pyright: ignore[reportArgumentType]
+            f"SELECT slot_type, coalesce(wal_status, 'lost') FROM pg_replication_slots WHERE slot_name = '{SLOT}'"  # pyright: ignore[reportArgumentType]
         )
         rows = await found.fetchall()
-        if rows and rows[0][0] == "physical" and rows[0][1] != "lost":
-            return False
+        if rows and rows[0][0] == "physical" and rows[0][1] != "lost" and not anew:
+            return
         if rows:
             await connection.execute(f"SELECT pg_drop_replication_slot('{SLOT}')")  # pyright: ignore[reportArgumentType]
         await connection.execute(
             f"SELECT pg_create_physical_replication_slot('{SLOT}', true)"  # pyright: ignore[reportArgumentType]
         )
-        return True
 
 
 async def has_all(sockets: Path, port: int, *, pid: int) -> bool:

@@ -20,6 +20,11 @@ class Waiting:
     histories: tuple[str, ...]
     size: int
 
+    @property
+    def newest(self) -> Segment | None:
+        last = self.complete[-1] if self.complete else None
+        return self.growing if last is None or (self.growing is not None and self.growing > last) else last
+
 
 @dataclass(frozen=True, slots=True)
 class Spool:
