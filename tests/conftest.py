@@ -6,7 +6,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["fixtures.server", "fixtures.psql", "fixtures.figures"]
+pytest_plugins = ["fixtures.server", "fixtures.object_store", "fixtures.psql", "fixtures.figures"]
 
 # The time of one example says nothing on a busy machine. In CI every run tries the same examples, so that a change is
 # judged by what it changed; elsewhere each run tries new ones.

@@ -204,3 +204,16 @@ async def test_nothing_is_left_of_a_removed_service(rig: Rig, engine: LocalEngin
     assert not spool(rig, source).home.exists()
     assert list((rig.layout.state / "archive").iterdir()) == []
     assert list((rig.layout.pool / "restored").glob("*")) == []
+
+
+async def test_a_source_is_removed_once_nothing_is_being_made_from_it(rig: Rig, engine: LocalEngine):
+    source = archived()
+    status = await backed_up(engine, source)
+    await query(status, "CREATE TABLE kept AS SELECT generate_series(1, 300000) AS n")
+    copy = restored_from(source, None)
+    await until(engine, copy, "it has begun", lambda status: status.restoring is ServiceState.RESTORING_BACKUP)
+    removal = asyncio.create_task(remove(engine, source))
+    status = await settle(engine, copy)
+    await removal
+    assert await query(status, "SELECT count(*) FROM kept") == [(300000,)]
+    assert not (rig.layout.state / "archive" / timeline(source).ubid).exists()

@@ -126,6 +126,9 @@ def settings(spec: ServiceSpec, instance: Instance, paths: InstancePaths, *, sha
         # Incremental base backups need it.
         "summarize_wal": "on",
         "max_slot_wal_keep_size": _slot_wal(spec.size),
+        # Enough for the archive's receiver and backups beside whatever a tenant replicates.
+        "max_wal_senders": "20",
+        "max_replication_slots": "20",
         "restart_after_crash": "on",
         "logging_collector": "on",
         "log_destination": "jsonlog",

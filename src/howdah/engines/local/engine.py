@@ -132,6 +132,8 @@ class LocalEngine:
             return Removal.STILL_THERE
         removal = await remove_service(self._ready_machine(), service)
         if removal is Removal.REMOVED and timeline is not None and self._archives is not None:
+            if self._restorations is not None and self._restorations.reads(timeline):
+                return Removal.STILL_THERE
             await self._archives.forget(timeline)
         return removal
 

@@ -15,7 +15,7 @@ from howdah.backup.errors import BackupError
 from howdah.backup.waldump import Programs
 from howdah.domain.backups import RestoreSource
 from howdah.domain.errors import HowdahError
-from howdah.domain.ids import ServiceId
+from howdah.domain.ids import ServiceId, TimelineId
 from howdah.engines.local.archiving.archives import Archives
 from howdah.engines.local.binaries import Binaries
 from howdah.launcher.files import sync_filesystem
@@ -46,6 +46,7 @@ class Restored:
 @dataclass(slots=True)
 class _Work:
     task: asyncio.Task[Restored]
+    source: TimelineId
     abandoned: threading.Event = field(default_factory=threading.Event)
     doing: str = "waiting for the archive"
     done: float = 0.0
@@ -89,6 +90,10 @@ class Restorations:
         work = self._works.get(service)
         return None if work is None else f"{work.doing} ({work.done:.0%})"
 
+    def reads(self, timeline: TimelineId) -> bool:
+        """Whether something is being made from it now."""
+        return any(work.source == timeline and not work.task.done() for work in self._works.values())
+
     def over(self, service: ServiceId) -> None:
         """What was made has been put in place."""
         self._works.pop(service, None)
@@ -113,7 +118,7 @@ class Restorations:
 
     def _begin(self, service: ServiceId, source: RestoreSource, binaries: Binaries, failures: int) -> _Work:
         task = asyncio.create_task(self._restore(service, source, binaries), name=f"restore {service}")
-        work = self._works[service] = _Work(task, failures=failures)
+        work = self._works[service] = _Work(task, source.timeline, failures=failures)
         return work
 
     async def _restore(self, service: ServiceId, source: RestoreSource, binaries: Binaries) -> Restored:

@@ -15,6 +15,7 @@ from typing import Any
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError
 from howdah.domain.backups import BackupKind, BaseBackup
+from howdah.engines.local.archiving.receiver import CLIENT
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.archiving.whole import run_whole
 from howdah.engines.local.binaries import Binaries
@@ -120,8 +121,8 @@ async def _verify(source: Source, directory: Path, unpacked: Path) -> None:
 
 
 async def _run(source: Source, program: str, *arguments: str) -> None:
-    environment = source.binaries.environment | {"PGSSLMODE": "disable", "PGPASSFILE": "/dev/null/none"}
-    await _child([source.binaries.program(program), *arguments], environment | {"PGAPPNAME": "howdah_backup"})
+    environment = source.binaries.environment | CLIENT | {"PGAPPNAME": "howdah_backup"}
+    await _child([source.binaries.program(program), *arguments], environment)
 
 
 async def _child(command: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -18,6 +18,25 @@ SLOT = "howdah_archive"
 NAME = "howdah_archive"
 """Its replication slot, and its name in ``pg_stat_replication``."""
 
+CLIENT = {
+    "PGSSLMODE": "disable",
+    "PGGSSENCMODE": "disable",
+    "PGPASSFILE": "/dev/null/none",
+    "PGCONNECT_TIMEOUT": "10",
+    # A tenant can set these for all sessions of its server.
+    "PGOPTIONS": " ".join(
+        f"-c {name}={value}"
+        for name, value in {
+            "wal_sender_timeout": "60s",
+            "statement_timeout": "0",
+            "idle_session_timeout": "0",
+            "post_auth_delay": "0",
+            "log_replication_commands": "off",
+        }.items()
+    ),
+}
+"""The environment of libpq in programs of ours that replicate."""
+
 _PROGRAM = "pg_receivewal"
 
 
@@ -51,13 +70,7 @@ def start_receiver(binaries: Binaries, spool: Spool, sockets: Path, port: int) -
         *(binaries.program(_PROGRAM), f"--directory={spool.wal}", f"--slot={SLOT}", "--status-interval=1"),
         *(f"--host={sockets}", f"--port={port}", "--username=postgres", "--no-password"),
     ]
-    environment = binaries.environment | {
-        "PGAPPNAME": NAME,
-        "PGSSLMODE": "disable",
-        "PGGSSENCMODE": "disable",
-        "PGPASSFILE": "/dev/null/none",
-        "PGCONNECT_TIMEOUT": "10",
-    }
+    environment = binaries.environment | CLIENT | {"PGAPPNAME": NAME}
     output = os.open(spool.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         child = subprocess.Popen(
