@@ -130,6 +130,8 @@ class LocalEngine:
         self._troubles.over(service)
         if self._restorations is not None and not await self._restorations.abandon(service):
             return Removal.STILL_THERE
+        if timeline is not None and self._archives is not None:
+            self._archives.expect_end(timeline)
         removal = await remove_service(self._ready_machine(), service)
         if removal is Removal.REMOVED and timeline is not None and self._archives is not None:
             if self._restorations is not None and self._restorations.reads(timeline):

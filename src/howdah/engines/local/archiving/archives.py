@@ -106,6 +106,11 @@ class Archives:
     def spool(self, timeline: TimelineId) -> Spool:
         return Spool(self._spools / timeline.ubid)
 
+    def expect_end(self, timeline: TimelineId) -> None:
+        """The service is being removed."""
+        if (line := self._lines.get(timeline)) is not None:
+            line.expect_end()
+
     async def end(self, timeline: TimelineId) -> None:
         """Stop archiving a service whose server has ended for good."""
         line = self._lines.pop(timeline, None)

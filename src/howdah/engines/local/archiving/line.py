@@ -86,6 +86,7 @@ class Line:
     _serving: Serving | None = None
     _against: Started | None = None
     _paused: bool = False
+    _ending: bool = False
     _restarts: int = 0
     _growing: Segment | None = None
     _mark: tuple[int, ...] = ()
@@ -112,6 +113,11 @@ class Line:
                 self._collector.programs = Programs(binaries.root / "bin", binaries.environment)
             self._woken.set()
 
+    def expect_end(self) -> None:
+        """Its server ends for good: nothing more is to be waited for."""
+        self._ending = True
+        self.serve(None)
+
     def look(self) -> None:
         """Go on when the receiver has written or said something, or has ended."""
         mark = self.spool.mark(self._growing)
@@ -125,7 +131,7 @@ class Line:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             complete = await self._has_all()
-            if complete or asyncio.get_running_loop().time() > deadline:
+            if complete or self._ending or asyncio.get_running_loop().time() > deadline:
                 await self._collect()
                 return complete
             await asyncio.sleep(_POLL)
