@@ -19,8 +19,8 @@ import psycopg
 from fixtures.server import CACHE, eventually
 
 from howdah.backup.archive import TimelineArchive
+from howdah.backup.programs import Programs
 from howdah.backup.wal import HISTORY, PARTIAL, Segment, lsn
-from howdah.backup.waldump import Programs
 from howdah.domain.backups import BackupKind, BaseBackup
 from howdah.domain.states import PostgresVersion
 from howdah.engines.local.binaries import Binaries, ensure_binaries

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError, DamageError, NotRestorableError
+from howdah.backup.programs import Ended, Programs, TablespaceMade, records
 from howdah.backup.restorable import Contents, RestorePlan, plan
 from howdah.backup.tablespaces import make_in_place
-from howdah.backup.unpack import unpack
+from howdah.backup.unpack import unpack_apart
 from howdah.backup.wal import ARCHIVED as WAL
 from howdah.backup.wal import history_name, lsn
-from howdah.backup.waldump import Ended, Programs, TablespaceMade, records
 
 _LATER = ".restoring"
 Progress = Callable[[str, float], None]
@@ -91,7 +91,7 @@ def _fill(
             if name.endswith(".tar.zst"):
                 archive.fetch_base(base, name, fetched / name)
         progress(f"unpacking the base backup {base.name}", _BASES * (number + 0.5) / len(chain))
-        unpack(fetched, part)
+        unpack_apart(fetched, part)
         archive.manifest(base, part / "backup_manifest")
         shutil.rmtree(fetched)
         parts.append(part)
@@ -99,7 +99,7 @@ def _fill(
         os.rename(parts[0], data)
         return
     progress("combining the base backups", _BASES)
-    _run(programs, programs.command("pg_combinebackup", "--no-sync", "--output", data, *parts))
+    _run(programs, programs.command("pg_combinebackup", "--no-sync", "--output", data, *parts, write=[scratch]))
     for part in parts:
         shutil.rmtree(part)
 

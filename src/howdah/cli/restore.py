@@ -18,7 +18,7 @@ from howdah.domain.states import PostgresVersion
 
 if TYPE_CHECKING:
     from howdah.backup.archive import Archive, TimelineArchive
-    from howdah.backup.waldump import Programs
+    from howdah.backup.programs import Programs
 
 Where = Annotated[str, typer.Option(metavar="WHERE", help="The archive: a directory, or s3://bucket/prefix.")]
 Timeline = Annotated[
@@ -129,7 +129,7 @@ def _major(full: str) -> PostgresVersion:
 
 
 def _own(version: PostgresVersion, config: Path | None) -> Programs:
-    from howdah.backup.waldump import Programs
+    from howdah.backup.programs import Programs
     from howdah.cli.settings import settings_for
     from howdah.engines.local.binaries import cache_directory, ensure_binaries
 
@@ -139,7 +139,7 @@ def _own(version: PostgresVersion, config: Path | None) -> Programs:
 
 
 def _given(directory: Path, version: PostgresVersion) -> Programs:
-    from howdah.backup.waldump import Programs
+    from howdah.backup.programs import Programs
     from howdah.engines.local.binaries import LOCALE
 
     programs = Programs(directory.absolute(), {"PATH": "/usr/bin:/bin", **LOCALE})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from howdah.backup.assemble import assemble
 from howdah.backup.errors import BackupError
-from howdah.backup.waldump import Programs
+from howdah.backup.programs import Programs
 from howdah.domain.backups import RestoreSource
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId, TimelineId

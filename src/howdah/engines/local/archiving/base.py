@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,8 @@ from typing import Any
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError
+from howdah.backup.programs import Programs
+from howdah.backup.unpack import command as unpacking
 from howdah.domain.backups import BackupKind, BaseBackup
 from howdah.engines.local.archiving.receiver import CLIENT
 from howdah.engines.local.archiving.spool import Spool
@@ -53,7 +54,7 @@ async def take_base(
     try:
         tablespaces = await _tablespaces(source)
         options = await _options(source, spool, archive, parent)
-        await _run(source, "pg_basebackup", f"--pgdata={directory}", *options)
+        await _run(source, "pg_basebackup", f"--pgdata={directory}", *options, write=[spool.base])
         finished = datetime.now(UTC)
         await _verify(source, directory, spool.base / "unpacked")
         facts = await asyncio.to_thread(_manifest_facts, directory / MANIFEST)
@@ -111,21 +112,25 @@ async def _tablespaces(source: Source) -> dict[str, str]:
 
 async def _verify(source: Source, directory: Path, unpacked: Path) -> None:
     if int(source.binaries.full.split(".")[0]) >= 18:
-        await _run(source, "pg_verifybackup", "--no-parse-wal", str(directory))
+        await _run(source, "pg_verifybackup", "--no-parse-wal", str(directory), read=[directory])
         return
     # 17 cannot read what is packed.
-    await _child([sys.executable, "-I", "-m", "howdah.backup.unpack", str(directory), str(unpacked)], {})
+    await _child("unpacking", unpacking(directory, unpacked), {})
     shutil.copy(directory / MANIFEST, unpacked / MANIFEST)
-    await _run(source, "pg_verifybackup", "--no-parse-wal", "--ignore=tablespace_map", str(unpacked))
+    options = ["--no-parse-wal", "--ignore=tablespace_map"]
+    await _run(source, "pg_verifybackup", *options, str(unpacked), read=[unpacked])
     await asyncio.to_thread(shutil.rmtree, unpacked)
 
 
-async def _run(source: Source, program: str, *arguments: str) -> None:
+async def _run(
+    source: Source, program: str, *arguments: str, read: Sequence[Path] = (), write: Sequence[Path] = ()
+) -> None:
     environment = source.binaries.environment | CLIENT | {"PGAPPNAME": "howdah_backup"}
-    await _child([source.binaries.program(program), *arguments], environment)
+    programs = Programs(source.binaries.root / "bin", environment)
+    await _child(program, programs.command(program, *arguments, read=read, write=write), environment)
 
 
-async def _child(command: Sequence[str], environment: Mapping[str, str]) -> None:
+async def _child(called: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run to its end; it ends when this is cancelled."""
     child = await asyncio.create_subprocess_exec(
         *_BEHIND_TENANTS,
@@ -145,7 +150,7 @@ async def _child(command: Sequence[str], environment: Mapping[str, str]) -> None
         raise
     if child.returncode != 0:
         words = said.decode(errors="replace").strip()[-500:]
-        raise BackupError(f"{Path(command[0]).name} failed: {words or f'exit status {child.returncode}'}")
+        raise BackupError(f"{called} failed: {words or f'exit status {child.returncode}'}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from howdah.backup.archive import TimelineArchive
+from howdah.backup.programs import Ended, Programs, records
 from howdah.backup.wal import Segment, StoredWal
-from howdah.backup.waldump import Ended, Programs, records
 from howdah.domain.backups import Gap
 from howdah.engines.local.archiving.spool import Spool, Waiting
 

@@ -15,9 +15,9 @@ import structlog
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.assemble import contents
 from howdah.backup.errors import BackupError
+from howdah.backup.programs import Programs
 from howdah.backup.restorable import window
 from howdah.backup.wal import Segment
-from howdah.backup.waldump import Programs
 from howdah.domain.backups import BaseBackup
 from howdah.domain.errors import HowdahError
 from howdah.domain.settings import BackupSettings

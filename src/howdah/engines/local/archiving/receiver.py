@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from howdah.backup.programs import Programs
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries
 from howdah.launcher.processes import all_pids, has_ended, inspect_process, started_at
@@ -66,11 +67,12 @@ class Receiver:
 def start_receiver(binaries: Binaries, spool: Spool, sockets: Path, port: int) -> Receiver:
     """It goes on from the newest file in the spool, else from where its slot begins. Raises OSError."""
     spool.make()
-    command = [
-        *(binaries.program(_PROGRAM), f"--directory={spool.wal}", f"--slot={SLOT}", "--status-interval=1"),
-        *(f"--host={sockets}", f"--port={port}", "--username=postgres", "--no-password"),
-    ]
     environment = binaries.environment | CLIENT | {"PGAPPNAME": NAME}
+    command = Programs(binaries.root / "bin", environment).command(
+        *(_PROGRAM, f"--directory={spool.wal}", f"--slot={SLOT}", "--status-interval=1"),
+        *(f"--host={sockets}", f"--port={port}", "--username=postgres", "--no-password"),
+        write=[spool.wal],
+    )
     output = os.open(spool.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         child = subprocess.Popen(
@@ -94,7 +96,7 @@ def find_receivers(spools: Path) -> dict[Path, Receiver]:
     found: dict[Path, Receiver] = {}
     for pid in all_pids():
         facts = inspect_process(pid)
-        if facts is None or not facts.executable.endswith(f"/bin/{_PROGRAM}") or facts.uid != os.geteuid():
+        if facts is None or facts.uid != os.geteuid():
             continue
         for argument in facts.arguments:
             place = Path(argument.removeprefix("--directory="))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from howdah.backup.confined import confined
 from howdah.backup.wal import lsn, lsn_text
 
 _ENDED = re.compile(r"desc: (?:COMMIT|ABORT)\S* .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC")
@@ -22,8 +23,13 @@ class Programs:
     directory: Path
     environment: Mapping[str, str]
 
-    def command(self, name: str, *arguments: str | Path) -> list[str]:
-        return [str(self.directory / name), *map(str, arguments)]
+    def command(
+        self, name: str, *arguments: str | Path, read: Iterable[Path] = (), write: Iterable[Path] = ()
+    ) -> list[str]:
+        """``read``, ``write``: all that it may touch."""
+        libraries = map(Path, filter(None, self.environment.get("LD_LIBRARY_PATH", "").split(":")))
+        own = [self.directory.parent, self.directory.resolve().parent, *libraries]
+        return confined([str(self.directory / name), *map(str, arguments)], read=[*own, *read], write=write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ def records(programs: Programs, wal: Path, wal_timeline: int, start: int) -> Ite
     command = programs.command(
         *("pg_waldump", "--rmgr=Transaction", "--rmgr=Tablespace", "--path", wal),
         *("--timeline", str(wal_timeline), "--start", lsn_text(start)),
+        read=[wal],
     )
     # Its end is an error to it, as there is always a place where WAL ends.
     with subprocess.Popen(

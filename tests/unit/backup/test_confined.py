@@ -1,0 +1,58 @@
+"""A program that reads what tenants wrote can touch what it was given, and nothing else of its user's."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from howdah.backup.confined import confined
+
+pytestmark = pytest.mark.skipif(
+    ctypes.CDLL(None).syscall(444, None, 0, 1) < 1, reason="this kernel has no Landlock, or it is switched off"
+)
+
+
+def run(script: str, *, read: Path | None = None, write: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = confined(["/bin/bash", "-c", script], read=[read] if read else [], write=[write] if write else [])
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_it_reads_what_it_may_and_nothing_else(tmp_path: Path):
+    for name in ("mine", "secret"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    assert run(f"cat {tmp_path}/mine/file", read=tmp_path / "mine").stdout == "mine"
+    refused = run(f"cat {tmp_path}/secret/file", read=tmp_path / "mine")
+    assert refused.returncode != 0
+    assert "Permission denied" in refused.stderr
+    assert "Permission denied" in run(f"ls {tmp_path}", read=tmp_path / "mine").stderr
+
+
+def test_it_writes_where_it_may_and_nowhere_else(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "other").mkdir()
+    done = run(f"mkdir {tmp_path}/mine/new && mv {tmp_path}/mine/new {tmp_path}/mine/moved", write=tmp_path / "mine")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine/moved").is_dir()
+    for harm in (f"touch {tmp_path}/other/file", f"mv {tmp_path}/mine/moved {tmp_path}/other/", "touch /tmp/howdah-x"):
+        assert run(harm, write=tmp_path / "mine").returncode != 0, harm
+    assert "denied" in run(f"touch {tmp_path}/mine/file", read=tmp_path / "mine").stderr
+
+
+def test_it_sees_nothing_of_other_processes_of_its_user():
+    assert "denied" in run(f"cat /proc/{os.getpid()}/environ").stderr
+
+
+def test_it_connects_to_no_address():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert run(f"exec 3<>/dev/tcp/127.0.0.1/{port}").returncode != 0
+
+
+def test_it_is_the_program_that_was_meant(tmp_path: Path):
+    assert run("echo $0 $$; exit 7").returncode == 7
