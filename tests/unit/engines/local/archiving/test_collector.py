@@ -1,0 +1,143 @@
+"""From the spool to the archive: whole segments once, the growing one as it grows, and what is missing is noted."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from howdah.backup.archive import TimelineArchive, open_archive
+from howdah.backup.errors import StoreError
+from howdah.backup.wal import SEGMENT_BYTES, Segment
+from howdah.domain.ids import TimelineId
+from howdah.domain.settings import BackupSettings
+from howdah.engines.local.archiving.collector import Collector
+from howdah.engines.local.archiving.spool import Spool
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    made = Spool(tmp_path / "spool")
+    made.make()
+    return made
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> TimelineArchive:
+    return open_archive(BackupSettings(), tmp_path).timeline(TimelineId.new())
+
+
+def segment(number: int) -> Segment:
+    return Segment(1, number)
+
+
+def receive(spool: Spool, number: int, content: bytes = b"wal") -> None:
+    """As a receiver does: it grows under another name, and gets its own when it is whole."""
+    spool.partial(segment(number)).unlink(missing_ok=True)
+    spool.whole(segment(number)).write_bytes(content.ljust(SEGMENT_BYTES, b"\0"))
+
+
+def grow(spool: Spool, number: int, content: bytes) -> None:
+    path = spool.partial(segment(number))
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    path.write_bytes(content.ljust(SEGMENT_BYTES, b"\0"))
+    os.utime(path, ns=(before + 1_000_000_000, before + 1_000_000_000))
+
+
+def stored(archive: TimelineArchive) -> list[tuple[int, bool]]:
+    return [(one.segment.number, one.partial) for one in archive.wal()]
+
+
+def left(spool: Spool) -> list[str]:
+    return sorted(path.name for path in spool.wal.iterdir())
+
+
+def test_whole_segments_leave_the_spool_once_they_are_in_the_archive(spool: Spool, archive: TimelineArchive) -> None:
+    for number in (3, 4):
+        receive(spool, number)
+    grow(spool, 5, b"more")
+    Collector(spool, archive).collect()
+    assert stored(archive) == [(3, False), (4, False), (5, True)]
+    assert left(spool) == [f"{segment(5).name}.partial"]
+
+
+def test_the_newest_stays_because_the_receiver_goes_on_after_it(spool: Spool, archive: TimelineArchive) -> None:
+    collector = Collector(spool, archive)
+    for number in (3, 4):
+        receive(spool, number)
+    collector.collect()
+    collector.collect()
+    assert left(spool) == [segment(4).name]
+    assert stored(archive) == [(3, False), (4, False)]
+
+
+def test_the_growing_one_is_put_when_it_has_grown_and_only_then(
+    spool: Spool, archive: TimelineArchive, tmp_path: Path
+) -> None:
+    collector = Collector(spool, archive)
+    grow(spool, 3, b"one")
+    collector.collect()
+    (stored_file,) = (tmp_path / "archive" / archive.id.ubid / "wal").iterdir()
+    first = stored_file.stat().st_ino
+    collector.collect()
+    assert stored_file.stat().st_ino == first
+    grow(spool, 3, b"one two")
+    collector.collect()
+    assert archive.fetch_wal(segment(3).name, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes().rstrip(b"\0") == b"one two"
+
+
+def test_a_jump_is_a_gap_that_begins_where_the_last_known_was(spool: Spool, archive: TimelineArchive) -> None:
+    collector = Collector(spool, archive)
+    grow(spool, 3, b"one")
+    known = datetime.fromtimestamp(spool.partial(segment(3)).stat().st_mtime, UTC)
+    collector.collect()
+    spool.begin_anew()
+    grow(spool, 7, b"later")
+    collector.collect()
+    (gap,) = archive.gaps()
+    assert (gap.since, gap.until) == (known, None)
+    assert collector.gap_open
+
+    again = Collector(spool, archive)
+    again.collect()
+    assert again.gap_open, "also for one that starts later"
+    assert len(archive.gaps()) == 1
+    closed = datetime(2026, 11, 25, tzinfo=UTC)
+    again.close_gaps(closed)
+    assert [gap.until for gap in archive.gaps()] == [closed]
+    assert not again.gap_open
+
+
+@pytest.mark.parametrize("first", ["growing", "whole"])
+def test_one_after_the_other_is_no_gap(spool: Spool, archive: TimelineArchive, first: str) -> None:
+    collector = Collector(spool, archive)
+    if first == "whole":
+        receive(spool, 3)
+    else:
+        grow(spool, 3, b"one")
+    collector.collect()
+    receive(spool, 3)
+    grow(spool, 4, b"two")
+    collector.collect()
+    assert archive.gaps() == []
+    assert stored(archive) == [(3, False), (4, True)]
+
+
+def test_what_cannot_be_put_stays_and_is_put_later(spool: Spool, archive: TimelineArchive, tmp_path: Path) -> None:
+    place = tmp_path / "archive"
+    place.rmdir()
+    place.write_text("in the way")
+    collector = Collector(spool, archive)
+    receive(spool, 3)
+    receive(spool, 4)
+    with pytest.raises(StoreError):
+        collector.collect()
+    assert left(spool) == [segment(3).name, segment(4).name]
+    place.unlink()
+    place.mkdir()
+    collector.collect()
+    assert stored(archive) == [(3, False), (4, False)]
+    assert archive.gaps() == []
