@@ -24,8 +24,8 @@ class BackupKind(StrEnum):
 class BaseBackup:
     """One base backup in an archive. Times are UTC with microseconds.
 
-    name: its place in the archive, in the order of time (``20261125T093000Z-full``). parent: the name of the backup
-    that an incremental one needs; None for a full one. postgres: the server's full version, such as 18.6.0.
+    name: its place in the archive, in the order of time (``20261125T093000.000000Z-full``). parent: the name of the
+    backup that an incremental one needs; None for a full one. postgres: the server's full version, such as 18.6.0.
     start_lsn, stop_lsn: in Postgres' spelling. wal_timeline: Postgres' timeline when it began. stored_bytes:
     compressed; data_bytes: as it was. files: SHA-256 (hex) of each stored file by its name. tablespaces: location by
     OID, of those outside of the data directory. request: as in ``ServiceSpec.backup``, that it answers.

@@ -49,7 +49,7 @@ async def take_base(
     await asyncio.to_thread(_clear, spool)
     started = datetime.now(UTC)
     kind = BackupKind.FULL if parent is None else BackupKind.INCREMENTAL
-    name = f"{started:%Y%m%dT%H%M%SZ}-{kind}"
+    name = f"{started:%Y%m%dT%H%M%S.%fZ}-{kind}"
     directory = spool.base / name
     try:
         tablespaces = await _tablespaces(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from howdah.backup.wal import Segment, StoredWal
 from howdah.domain.backups import Gap
 from howdah.engines.local.archiving.spool import Spool, Waiting
 
+_TICK_NS = 50_000_000
 LOST = "WAL was lost before it reached the archive"
 
 
@@ -22,12 +24,14 @@ class Collector:
 
     Safe to be killed anywhere: what is put twice is the same, and nothing leaves the spool before it is durably in the
     archive. programs: those of its server. gap_open: WAL is missing, and no base backup is newer than that.
+    settled: nothing was being written while it was read; else another round is needed, though nothing shows it.
     """
 
     spool: Spool
     archive: TimelineArchive
     programs: Programs | None = None
     gap_open: bool = False
+    settled: bool = True
     _last: StoredWal | None = None
     _loaded: bool = False
     _grown: tuple[Segment, int] | None = None
@@ -36,6 +40,7 @@ class Collector:
         """One round; returns what was in the spool when it began."""
         self._load()
         waiting = self.spool.waiting()
+        self.settled = True
         for name in waiting.histories:
             self.archive.put_wal(name, self.spool.wal / name)
             (self.spool.wal / name).unlink()
@@ -73,7 +78,7 @@ class Collector:
     def _put_growing(self, segment: Segment) -> None:
         path = self.spool.partial(segment)
         try:
-            modified = path.stat().st_mtime_ns
+            looked, modified = time.time_ns(), path.stat().st_mtime_ns
             if self._grown == (segment, modified):
                 return
             self._look_for_gap(segment)
@@ -81,7 +86,9 @@ class Collector:
                 self._note(segment, modified / 1e9, partial=True)
         except FileNotFoundError:  # It has become whole meanwhile.
             return
-        self._grown = (segment, modified)
+        # A file's time is no finer than a tick of the kernel: a write just after this read may have left it as it was.
+        self.settled = looked - modified > _TICK_NS
+        self._grown = (segment, modified) if self.settled else None
 
     def _look_for_gap(self, segment: Segment) -> None:
         """Whether segments between the last one in the archive and this one are missing."""

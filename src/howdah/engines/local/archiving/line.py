@@ -37,6 +37,7 @@ _LONGEST_WAIT = 60.0
 _LONGEST_BASE_WAIT = 3600.0
 _END_SECONDS = 5.0
 _POLL = 0.02
+_AGAIN = 0.2
 _GONE = "has already been removed"
 """What a receiver says when its server no longer has the WAL that it goes on from."""
 
@@ -195,7 +196,8 @@ class Line:
         await self._collect()
         if self.earliest is None and self.bases:
             await self._find_earliest()
-        return self._keep_bases()
+        again = self._keep_bases()
+        return again if self._collector.settled else min(again, _AGAIN)
 
     # -- WAL
 

@@ -89,6 +89,22 @@ def test_the_growing_one_is_put_when_it_has_grown_and_only_then(
     assert (tmp_path / "back").read_bytes().rstrip(b"\0") == b"one two"
 
 
+def test_a_write_that_leaves_no_trace_in_the_files_time_is_not_missed(
+    spool: Spool, archive: TimelineArchive, tmp_path: Path
+) -> None:
+    collector = Collector(spool, archive)
+    path = spool.partial(segment(3))
+    path.write_bytes(b"one".ljust(SEGMENT_BYTES, b"\0"))
+    collector.collect()
+    assert not collector.settled, "it was written to just now"
+    facts = path.stat()
+    path.write_bytes(b"one two".ljust(SEGMENT_BYTES, b"\0"))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    collector.collect()
+    assert archive.fetch_wal(segment(3).name, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes().rstrip(b"\0") == b"one two"
+
+
 def test_a_jump_is_a_gap_that_begins_where_the_last_known_was(spool: Spool, archive: TimelineArchive) -> None:
     collector = Collector(spool, archive)
     grow(spool, 3, b"one")
