@@ -216,6 +216,15 @@ async def test_a_body_that_breaks_a_rule_is_refused_by_its_name(
     assert len(await client.result("GET", client.services)) == 1
 
 
+@pytest.mark.parametrize("fields", [{"name": ""}, {"tags": [{"key": ""}]}, {"restoreTarget": "now"}], ids=str)
+async def test_a_broken_rule_is_named_also_while_the_archive_is_out_of_reach(
+    client: Client, engine: FakeEngine, fields: dict[str, Any]
+) -> None:
+    source = await client.running()
+    engine.outage = StoreError("the archive is out of reach")
+    assert (await refused(client, source["id"], **fields))[0] == 400
+
+
 @pytest.mark.parametrize("field", ["name", "restoreTarget"])
 async def test_a_required_field_is_missed_by_name(client: Client, field: str) -> None:
     source = await client.running()

@@ -48,16 +48,18 @@ class Backups:
 
         Raises BadRequest naming the field or the window, NotFound, Unavailable.
         """
+        checked = check_name(name)
+        given = None if tags is None else check_tags(tags)
         stored = self._services.stored(organization, id)
         source = stored.service
         await self._check(stored.timeline, source, target)
         new = replace(
             source,
             id=(identifier := ServiceId.new()),
-            name=(checked := check_name(name)),
+            name=checked,
             hostname=self._services.new_hostname(identifier, checked, source.region, source.provider),
             ha_type=HaType.NONE,
-            tags=source.tags if tags is None else check_tags(tags),
+            tags=source.tags if given is None else given,
             is_primary=True,
             state=ServiceState.RESTORING_BACKUP,
             state_reason=None,
