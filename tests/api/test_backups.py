@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api.client import Client
+from api.client import Client, eventually
 from api.fake_engine import FakeEngine
 from api.test_services_calls import SEED_ORDER
 from howdah.backup.errors import DamageError, NotRestorableError, StoreError
@@ -251,6 +251,27 @@ async def test_what_the_archive_cannot_give_is_refused_in_its_own_words(
     engine.refusal = refusal
     assert await refused(client, source["id"]) == (status, f"{code}: {refusal.sentence}")
     assert len(await client.result("GET", client.services)) == 1
+
+
+async def test_a_service_that_is_being_deleted_is_404(client: Client, engine: FakeEngine) -> None:
+    source = await client.running()
+    engine.keeps = True
+    await client.result("DELETE", f"{client.services}/{source['id']}")
+    gone = (404, f"NOT_FOUND: there is no Postgres service {source['id']}")
+    assert await refused(client, source["id"]) == gone
+
+
+async def test_a_service_that_goes_while_its_archive_is_read_is_404(
+    client: Client, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = await client.running()
+
+    async def delete_it(*_: object) -> None:
+        await client.result("DELETE", f"{client.services}/{source['id']}")
+        await eventually("it is gone", lambda: client.plane.services.list(client.organization) == [])
+
+    monkeypatch.setattr(engine, "restorable", delete_it)
+    assert await refused(client, source["id"]) == (404, f"NOT_FOUND: there is no Postgres service {source['id']}")
 
 
 async def test_a_key_that_only_reads_may_not(client: Client, reader: Client) -> None:
