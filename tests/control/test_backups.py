@@ -12,11 +12,10 @@ from control.test_lifecycle import is_password
 from howdah.domain.backups import BackupKind, BaseBackup, RestoreSource
 from howdah.domain.routes import RouteState
 from howdah.domain.services import Service
-from howdah.domain.states import ServiceState
+from howdah.domain.states import RESTORING, ServiceState
 
 TARGET = datetime(2024, 3, 4, 20, 30, 15, 250_001, tzinfo=UTC)
 TAKEN = datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC)
-STATES = (ServiceState.RESTORING_BACKUP, ServiceState.REPLAYING_WAL, ServiceState.FINALIZING_RESTORE)
 
 
 def base(number: int, *, request: int) -> BaseBackup:
@@ -62,10 +61,10 @@ async def test_a_restored_service_goes_through_its_states_held_at_the_router_unt
     world = World()
     async with running_plane(tmp_path / "s", world) as running:
         source = await run_one(running)
-        world.restoring = STATES[0], "fetching"
+        world.restoring = RESTORING[0], "fetching"
         copy = await restore(running, source)
         assert copy.state is ServiceState.RESTORING_BACKUP
-        for state in STATES:
+        for state in RESTORING:
             for doing in ("a half", "all but done"):
                 world.restoring = state, doing
                 await until_seen(running, copy, state, doing)
@@ -101,13 +100,13 @@ async def test_a_restoration_that_fails_is_unavailable_with_its_reason_until_it_
     world = World()
     async with running_plane(tmp_path / "s", world) as running:
         source = await run_one(running)
-        world.restoring = STATES[0], "fetching"
+        world.restoring = RESTORING[0], "fetching"
         copy = await restore(running, source)
         world.broken[copy.id] = "the archive is out of reach"
         await until_seen(running, copy, ServiceState.UNAVAILABLE, "the archive is out of reach")
         del world.broken[copy.id]
         await until_seen(running, copy, ServiceState.RESTORING_BACKUP, "fetching")
-        world.restoring = STATES[1], "replaying"
+        world.restoring = RESTORING[1], "replaying"
         await until_seen(running, copy, ServiceState.REPLAYING_WAL, "replaying")
         world.broken[copy.id] = "it does not start"
         await until_seen(running, copy, ServiceState.UNAVAILABLE, "it does not start")
@@ -120,7 +119,7 @@ async def test_a_restoration_outlives_the_control_plane(tmp_path: Path) -> None:
     world = World()
     async with running_plane(tmp_path / "s", world) as running:
         source = await run_one(running)
-        world.restoring = STATES[1], "replaying"
+        world.restoring = RESTORING[1], "replaying"
         copy = await restore(running, source)
         await until_seen(running, copy, ServiceState.REPLAYING_WAL, "replaying")
         told = running.engine.specs[copy.id]
@@ -132,11 +131,26 @@ async def test_a_restoration_outlives_the_control_plane(tmp_path: Path) -> None:
         await until_seen(running, copy, ServiceState.RUNNING, None)
 
 
+async def test_a_restart_of_a_service_that_is_being_restored_waits_for_that(tmp_path: Path) -> None:
+    world = World()
+    async with running_plane(tmp_path / "s", world) as running:
+        source = await run_one(running)
+        world.restoring = RESTORING[1], "replaying"
+        copy = await restore(running, source)
+        await until_seen(running, copy, ServiceState.REPLAYING_WAL, "replaying")
+        restarted = await running.plane.services.restart(running.organization, copy.id)
+        assert restarted.state is ServiceState.REPLAYING_WAL
+        await until_seen(running, copy, ServiceState.REPLAYING_WAL, "replaying")
+        world.restoring = None
+        await until_seen(running, copy, ServiceState.RUNNING, None)
+        assert world.servers[copy.id].restart == 1
+
+
 async def test_a_service_that_is_being_restored_can_be_deleted(tmp_path: Path) -> None:
     world = World()
     async with running_plane(tmp_path / "s", world) as running:
         source = await run_one(running)
-        world.restoring = STATES[0], "fetching"
+        world.restoring = RESTORING[0], "fetching"
         copy = await restore(running, source)
         await until_seen(running, copy, ServiceState.RESTORING_BACKUP, "fetching")
         await running.plane.services.delete(running.organization, copy.id)

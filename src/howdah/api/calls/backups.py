@@ -13,11 +13,10 @@ from howdah.api.queries import Page
 from howdah.api.validation import BodyType
 from howdah.domain.backups import RestoreSource, parse_target
 from howdah.domain.services import Service
-from howdah.domain.states import ServiceState
+from howdah.domain.states import RESTORING, ServiceState
 
 RESTORE = BodyType(models.PostgresServiceRestoreRequest)
 LATEST = "latest"
-_RESTORING = (ServiceState.RESTORING_BACKUP, ServiceState.REPLAYING_WAL, ServiceState.FINALIZING_RESTORE)
 
 
 async def restore_service(call: Call) -> Response:
@@ -65,7 +64,7 @@ async def list_operations(call: Call) -> Response:
 
 
 def _restoration(found: Service, source: RestoreSource) -> dict[str, Any]:
-    under_way = found.state in _RESTORING
+    under_way = found.state in RESTORING
     failing = found.state is ServiceState.UNAVAILABLE and found.earliest_restore is None
     return {
         "operation": "restore",
