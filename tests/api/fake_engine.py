@@ -69,6 +69,9 @@ class FakeEngine:
         self._reach()
         return self.bases
 
+    def backup_began(self, timeline: TimelineId) -> datetime | None:  # noqa: ARG002
+        return self.archive.under_way
+
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
         self._reach()
         return self.archive

@@ -472,9 +472,12 @@ async def test_a_restoration_is_followed_from_its_beginning_to_its_end(client: C
     assert await shown() == {"status": "succeeded", "detail": None, "state": "running"}
 
 
-async def test_a_backup_that_is_being_taken_is_one(client: Client, engine: FakeEngine) -> None:
+async def test_a_backup_that_is_being_taken_is_one_whether_or_not_its_archive_answers(
+    client: Client, engine: FakeEngine
+) -> None:
     service = (await client.running())["id"]
     engine.archive = ArchiveStatus((), None, under_way=base(1).started_at)
+    engine.outage = StoreError("the archive is out of reach")
     assert await client.result("GET", f"{own(service)}/operations") == [
         {"operation": "backup", "status": "running", "startedAt": "2026-03-04T01:05:06.789Z", "detail": None}
     ]

@@ -149,6 +149,9 @@ class FakeEngine:
     async def backups(self, timeline: TimelineId) -> list[BaseBackup]:  # noqa: ARG002
         return self.world.bases
 
+    def backup_began(self, timeline: TimelineId) -> datetime | None:  # noqa: ARG002
+        return None
+
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
         return ArchiveStatus(tuple(self.world.bases), None)
 

@@ -83,6 +83,10 @@ class Backups:
         """Raises NotFound, Unavailable."""
         return await self._engine.archive_status(self._services.stored(organization, id).timeline)
 
+    def under_way(self, organization: UUID, id: ServiceId) -> datetime | None:
+        """When the base backup that is being taken began; None while none is. Raises NotFound."""
+        return self._engine.backup_began(self._services.stored(organization, id).timeline)
+
     async def request(self, organization: UUID, id: ServiceId) -> int:
         """Have a base backup taken, beside those of the schedule; its number. Raises NotFound, Unavailable."""
         taken = await self.list(organization, id)

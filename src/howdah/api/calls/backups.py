@@ -55,11 +55,10 @@ async def list_operations(call: Call) -> Response:
     found = call.plane.services.get(call.organization, call.service)
     source = call.plane.backups.source(call.organization, found.id)
     operations = [] if source is None else [_restoration(found, source)]
-    if found.state is ServiceState.RUNNING:
-        status = await call.plane.backups.status(call.organization, found.id)
-        if status.under_way is not None:
-            began = rendering.timestamp(status.under_way)
-            operations.append({"operation": "backup", "status": "running", "startedAt": began, "detail": None})
+    began = call.plane.backups.under_way(call.organization, found.id)
+    if began is not None:
+        started = rendering.timestamp(began)
+        operations.append({"operation": "backup", "status": "running", "startedAt": started, "detail": None})
     return call.success(operations)
 
 
