@@ -11,7 +11,8 @@ from howdah.api.call import Call
 from howdah.api.calls.services import shown, tags
 from howdah.api.queries import Page
 from howdah.api.validation import BodyType
-from howdah.domain.backups import RestoreSource, parse_target
+from howdah.domain.backups import RestoreSource, is_backup_name, parse_target
+from howdah.domain.errors import BadRequest
 from howdah.domain.services import Service
 from howdah.domain.states import RESTORING, ServiceState
 
@@ -35,6 +36,10 @@ async def restore_service(call: Call) -> Response:
 
 async def list_backups(call: Call) -> Response:
     page = Page.read(call.request.query_params)
+    if page.cursor is not None and not is_backup_name(page.cursor):
+        raise BadRequest(
+            f"query parameter cursor is {page.cursor[:60]!a}; it must be the nextCursor of the page before"
+        )
     found = await call.plane.backups.list(call.organization, call.service)
     left = [base for base in found if page.cursor is None or base.name < page.cursor]
     result = [rendering.backup(base) for base in left[: page.limit]]
