@@ -93,7 +93,7 @@ class Backups:
 
         def write(connection: Connection) -> int:
             stored = self._services.commanded(connection, organization, id)
-            # One that has not begun yet serves everybody who asks meanwhile.
+            # One that is not completed yet serves everybody who asks meanwhile: what they have by then is in it.
             if stored.backup > max((base.request for base in taken), default=0):
                 return stored.backup
             services.set_backup(connection, id, stored.backup + 1)
