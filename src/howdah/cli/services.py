@@ -91,11 +91,11 @@ def delete(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a service with all of its data."""
+    """Delete a service with all of its data and its backups."""
     api = connect(state)
     found = service_id(api, service)
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete {service} ({found}) with all of its data?", abort=True, err=True)
+        typer.confirm(f"Delete {service} ({found}) with all of its data and its backups?", abort=True, err=True)
     api.call("DELETE", f"/{found}")
     if wait:
         wait_until_gone(api, found, seconds=timeout)
