@@ -373,7 +373,7 @@ async def test_window_gaps_problem_and_backups_are_told_in_full(client: Client, 
     shown = await client.result("GET", f"{own(service)}/backups")
     assert shown == {
         "earliestRestoreTime": "2026-03-04T00:06:06.790Z",
-        "latestWalTime": "2026-03-04T03:06:06.789Z",
+        "latestWalTime": "2026-03-04T03:06:06.790Z",
         "gaps": [
             {
                 "since": "2026-03-04T01:06:06.789999Z",
