@@ -10,21 +10,26 @@ from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Removal
 
 
 class FakeEngine:
     """``held``: services do not get ready. ``reason``: they do not, and this is why. ``keeps``: nothing goes away.
-    ``earliest``, ``bases``, ``archive``: what is known of backups. ``refusal``: why nothing can be restored."""
+    ``restoring``: how far those are that are made from a backup, and ``reason`` is then what is being done.
+    ``earliest``, ``bases``, ``archive``: what is known of backups. ``refusal``: why nothing can be restored.
+    ``outage``: why the archive cannot be asked."""
 
     def __init__(self) -> None:
         self.held = False
         self.keeps = False
         self.reason: str | None = None
+        self.restoring: ServiceState | None = None
         self.earliest: datetime | None = None
         self.bases: list[BaseBackup] = []
         self.archive = ArchiveStatus((), None)
         self.refusal: HowdahError | None = None
+        self.outage: HowdahError | None = None
 
     async def start(self) -> None: ...
 
@@ -33,7 +38,10 @@ class FakeEngine:
     async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:  # noqa: ARG002
         there = Endpoint("127.0.0.1", 20001)
         if self.held or self.reason:
-            return ServiceStatus(ready=False, settled=True, primary=there, reason=self.reason, retry_after=0.02)
+            restoring = None if spec.source is None else self.restoring
+            return ServiceStatus(
+                ready=False, settled=True, primary=there, reason=self.reason, retry_after=0.02, restoring=restoring
+            )
         return ServiceStatus(
             ready=True,
             settled=True,
@@ -53,11 +61,21 @@ class FakeEngine:
         return Removal.STILL_THERE if self.keeps else Removal.REMOVED
 
     async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:  # noqa: ARG002
+        self._reach()
         if self.refusal is not None:
             raise self.refusal
 
     async def backups(self, timeline: TimelineId) -> list[BaseBackup]:  # noqa: ARG002
+        self._reach()
         return self.bases
 
+    def backup_began(self, timeline: TimelineId) -> datetime | None:  # noqa: ARG002
+        return self.archive.under_way
+
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
+        self._reach()
         return self.archive
+
+    def _reach(self) -> None:
+        if self.outage is not None:
+            raise self.outage

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from api.client import Client
+from api.fake_engine import FakeEngine
 
 TAGS = [{"key": "Environment", "value": "production"}, {"key": "bare"}]
 
@@ -38,7 +40,8 @@ async def test_a_new_name_brings_a_new_hostname(client: Client) -> None:
 
 
 @pytest.mark.parametrize("version", ["preview", "beta"])
-async def test_what_was_read_can_be_sent_back_whole(client: Client, version: str) -> None:
+async def test_what_was_read_can_be_sent_back_whole(client: Client, engine: FakeEngine, version: str) -> None:
+    engine.earliest = datetime(2024, 3, 4, tzinfo=UTC)
     running = await client.running(tags=TAGS)
     url, headers = f"{client.services}/{running['id']}", {"Howdah-Api-Version": version}
     read = await client.result("GET", url, headers=headers)
@@ -66,6 +69,7 @@ async def test_the_media_type_of_merge_patches_is_accepted(client: Client) -> No
         ({"provider": "gcp"}, "provider cannot change (it is 'aws')"),
         ({"postgresVersion": "18"}, "postgresVersion cannot change (it is '17')"),
         ({"postgresVersion": 17}, "postgresVersion must be '17' or '18', not a number"),
+        ({"earliestRestoreTime": "2024-03-04T00:00:00.000Z"}, "earliestRestoreTime cannot change: it follows the back"),
         ({"ipAccessList": {"add": []}}, "ipAccessList is not yet supported"),
         ({"pgConfig": {}}, "pgConfig is not yet supported"),
         ({"state": "stopped"}, "state cannot change: it says what is; PATCH …/state takes commands"),

@@ -94,8 +94,14 @@ async def test_a_text_that_is_no_id_is_404_on_every_call_of_a_service(client: Cl
     assert (await client.refusal("GET", f"{url}/caCertificates"))[0] == 404
     assert (await client.refusal("PATCH", f"{url}/password", json={}))[0] == 404
     assert (await client.refusal("PATCH", f"{url}/state", json={"command": "restart"}))[0] == 404
+    restore = {"name": "copy", "restoreTarget": "latest"}
+    assert (await client.refusal("POST", f"{url}/restoredService", json=restore))[0] == 404
+    assert (await client.refusal("GET", f"{url}/backups"))[0] == 404
     assert (await client.refusal("GET", f"/v1/howdah/services/{text}"))[0] == 404
     assert (await client.refusal("GET", f"/v1/howdah/services/{text}/connections"))[0] == 404
+    assert (await client.refusal("GET", f"/v1/howdah/services/{text}/backups"))[0] == 404
+    assert (await client.refusal("POST", f"/v1/howdah/services/{text}/backups"))[0] == 404
+    assert (await client.refusal("GET", f"/v1/howdah/services/{text}/operations"))[0] == 404
 
 
 async def test_the_list_shows_all_oldest_first_without_credentials(client: Client) -> None:

@@ -18,6 +18,9 @@ from howdah import __version__
     [
         ["env"],
         ["services", "list"],
+        ["services", "restore", "x", "--name", "y"],
+        ["backups", "list", "x"],
+        ["backups", "create", "x"],
         ["orgs", "list"],
         ["orgs", "create", "x"],
         ["keys", "list"],

@@ -11,6 +11,7 @@ from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Removal
 
 
@@ -29,10 +30,14 @@ class Server:
 
 @dataclass
 class World:
-    """What exists outside the control plane. ``broken``: services whose server does not start, with the reason."""
+    """What exists outside the control plane. ``broken``: services whose server does not start, with the reason.
+    ``restoring``: how far those are that are made from a backup, and what is being done; None: all is restored.
+    ``bases``: the base backups of every timeline."""
 
     servers: dict[ServiceId, Server] = field(default_factory=dict)
     broken: dict[ServiceId, str] = field(default_factory=dict)
+    restoring: tuple[ServiceState, str] | None = None
+    bases: list[BaseBackup] = field(default_factory=list)
     next_port: int = 20_000
 
 
@@ -54,6 +59,7 @@ class FakeEngine:
         self.before = before
         self.events: asyncio.Queue[ServiceId | Exception] = asyncio.Queue()
         self.passes: dict[ServiceId, int] = {}
+        self.specs: dict[ServiceId, ServiceSpec] = {}
         self.running: set[ServiceId] = set()
 
     async def start(self) -> None:
@@ -74,6 +80,7 @@ class FakeEngine:
         self.running.add(spec.id)
         try:
             self.passes[spec.id] = self.passes.get(spec.id, 0) + 1
+            self.specs[spec.id] = spec
             await self.before("reconcile", spec.id)
             return await self._step(spec, secrets)
         finally:
@@ -90,6 +97,9 @@ class FakeEngine:
             server.up = False
         elif not server.up and spec.id in self.world.broken:
             return self._status(server, reason=self.world.broken[spec.id], retry_after=0.05)
+        elif spec.source is not None and server.starts == 0 and self.world.restoring is not None:
+            restoring, doing = self.world.restoring
+            return self._status(server, reason=doing, retry_after=0.01, restoring=restoring)
         elif not server.up:
             server.up, server.restart, server.starts = True, spec.restart, server.starts + 1
         elif server.certificate != spec.certificate or server.names != spec.hostnames:
@@ -107,6 +117,7 @@ class FakeEngine:
         ready: bool = False,
         reason: str | None = None,
         retry_after: float | None = None,
+        restoring: ServiceState | None = None,
     ) -> ServiceStatus:
         return ServiceStatus(
             ready=ready,
@@ -117,6 +128,7 @@ class FakeEngine:
             password_version=server.password_version if server.up else None,
             certificate=server.certificate if server.up else None,
             retry_after=retry_after,
+            restoring=restoring,
         )
 
     async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:  # noqa: ARG002
@@ -135,10 +147,13 @@ class FakeEngine:
         return
 
     async def backups(self, timeline: TimelineId) -> list[BaseBackup]:  # noqa: ARG002
-        return []
+        return self.world.bases
+
+    def backup_began(self, timeline: TimelineId) -> datetime | None:  # noqa: ARG002
+        return None
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
-        return ArchiveStatus((), None)
+        return ArchiveStatus(tuple(self.world.bases), None)
 
     def crash(self, service: ServiceId) -> None:
         self.world.servers[service].up = False

@@ -108,7 +108,7 @@ def archive(found: ArchiveStatus) -> dict[str, Any]:
     window = found.window
     return {
         "earliestRestoreTime": None if window is None else rounded_up(window.earliest),
-        "latestWalTime": None if window is None else timestamp(window.latest),
+        "latestWalTime": None if window is None else rounded_up(window.latest),
         "gaps": [_gap(gap) for gap in window.gaps] if window is not None else [],
         "backupUnderWaySince": None if found.under_way is None else timestamp(found.under_way),
         "problem": found.problem,

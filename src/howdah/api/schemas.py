@@ -70,7 +70,7 @@ _STATE: dict[str, Schema] = {
     "createdAt": MOMENT,
 }
 _EARLIEST = described(MOMENT, "The first moment to which it can be restored; absent while there is none")
-_CREDENTIAL = "Never for query_endpoints; in beta in the answer to a create only"
+_CREDENTIAL = "Never for query_endpoints; in beta in the answer to a create or a restore only"
 
 _SERVICE = record(
     _COMMON

@@ -13,7 +13,8 @@ from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from howdah.cli.state import read_credentials, serve_command, state_directory
-from howdah.domain.errors import HowdahError, NotFound, SetupError, Unauthorized, Unavailable
+from howdah.domain.errors import Conflict, HowdahError, NotFound, SetupError, Unauthorized, Unavailable
+from howdah.domain.ids import ServiceId
 
 NAMES = ("API_URL", "ORG_ID", "KEY_ID", "KEY_SECRET")
 TIMEOUT_SECONDS = 30.0
@@ -45,12 +46,16 @@ class Api:
             return answer.get("result")
         raise self._refused(status, answer)
 
+    def own(self, method: str, path: str) -> Any:
+        """The ``result`` of one of Howdah's own calls on services. Raises as ``call`` does."""
+        status, answer = self._send(method, f"/v1/howdah/services{path}", None)
+        if status == 200:
+            return answer["result"]
+        raise self._refused(status, answer)
+
     def reason(self, service: str) -> str | None:
         """Why a service is not as it should be, where that is known."""
-        status, answer = self._send("GET", f"/v1/howdah/services/{quote(service, safe='')}", None)
-        if status == 200:
-            return answer["result"]["reason"]
-        raise self._refused(status, answer)
+        return self.own("GET", f"/{service}")["reason"]
 
     def _refused(self, status: int, answer: Mapping[str, Any]) -> HowdahError:
         sentence = str(answer.get("error", f"status {status} without a reason"))
@@ -89,6 +94,22 @@ def _decoded(content: bytes, url: str) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise Unavailable(f"what answers at {url} is not Howdah")
     return cast("dict[str, Any]", answer)
+
+
+def service_id(api: Api, wanted: str) -> str:
+    """The id of the service of that id or name. Raises NotFound, Conflict."""
+    try:
+        return ServiceId.parse(wanted).ubid
+    except ValueError:
+        pass
+    everyone: list[dict[str, Any]] = api.call("GET", "")
+    found = [service["id"] for service in everyone if service["name"] == wanted]
+    if len(found) > 1:
+        raise Conflict(f"{len(found)} services are called {wanted!r}; give the id: {', '.join(found)}")
+    if not found:
+        names = ", ".join(sorted({service["name"] for service in everyone})[:10]) or "none"
+        raise NotFound(f"there is no service {wanted!r}; there are: {names}")
+    return found[0]
 
 
 def connect(state: Path | None) -> Api:

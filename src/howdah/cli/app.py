@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from howdah.cli import doctor, env, keys, orgs, restore, serve, services, stop, version
+from howdah.cli import backups, doctor, env, keys, orgs, restore, serve, services, stop, version
 from howdah.cli.output import fail
 from howdah.cli.system import app as system
 from howdah.domain.errors import HowdahError
@@ -27,6 +27,7 @@ app.command("doctor")(doctor.doctor)
 app.command("restore")(restore.restore)
 app.command("version")(version.version)
 app.add_typer(services.app, name="services")
+app.add_typer(backups.app, name="backups")
 app.add_typer(orgs.app, name="orgs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(system.app, name="system")

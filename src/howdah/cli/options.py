@@ -25,4 +25,14 @@ ConfigOption = Annotated[
         show_default=False,
     ),
 ]
+ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="Its id, or its name where that is unique.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until it is done; progress on stderr.")]
+TimeoutOption = Annotated[float, typer.Option(help="Seconds that --wait waits at most.", min=0)]
+NoWaitOption = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait", help="Wait until it is done; progress on stderr. Ctrl-C ends the waiting, not the work."
+    ),
+]
+LongTimeoutOption = Annotated[float, typer.Option(help="Seconds to wait at most; the work goes on after them.", min=0)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

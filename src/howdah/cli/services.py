@@ -7,18 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from howdah.cli.api import Api, connect
-from howdah.cli.options import JsonOption, StateOption
+from howdah.cli.api import connect, service_id
+from howdah.cli.options import (
+    JsonOption,
+    LongTimeoutOption,
+    NoWaitOption,
+    ServiceArgument,
+    StateOption,
+    TimeoutOption,
+    WaitOption,
+)
 from howdah.cli.output import note, show_fields, show_json, show_table
-from howdah.cli.waiting import wait_until_gone, wait_until_running
-from howdah.domain.errors import Conflict, NotFound
-from howdah.domain.ids import ServiceId
+from howdah.cli.waiting import left_to_itself, wait_until_gone, wait_until_restored, wait_until_running
 
 app = typer.Typer(help="Postgres services.", no_args_is_help=True, rich_markup_mode=None)
 
-ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="Its id, or its name where that is unique.")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until it is done; progress on stderr.")]
-TimeoutOption = Annotated[float, typer.Option(help="Seconds that --wait waits at most.", min=0)]
+TagOption = Annotated[
+    list[str] | None, typer.Option("--tag", help="KEY or KEY=VALUE; may be repeated.", show_default=False)
+]
 
 
 @app.command("list")
@@ -42,7 +48,7 @@ def list_services(
 def get(service: ServiceArgument, state: StateOption = None, as_json: JsonOption = False) -> None:
     """One service, with its connection string."""
     api = connect(state)
-    found = api.call("GET", f"/{_id(api, service)}")
+    found = api.call("GET", f"/{service_id(api, service)}")
     if found["state"] != "running" and (reason := api.reason(found["id"])):
         note(f"{found['id']} is {found['state']}: {reason}")
     _show(found, as_json=as_json)
@@ -57,9 +63,7 @@ def create(
     postgres_version: Annotated[
         str | None, typer.Option(help="17 or 18. Default: the server's, 17.", show_default=False)
     ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="KEY or KEY=VALUE; may be repeated.", show_default=False)
-    ] = None,
+    tag: TagOption = None,
     wait: WaitOption = False,
     timeout: TimeoutOption = 120,
     state: StateOption = None,
@@ -87,11 +91,11 @@ def delete(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a service with all of its data."""
+    """Delete a service with all of its data and its backups."""
     api = connect(state)
-    found = _id(api, service)
+    found = service_id(api, service)
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete {service} ({found}) with all of its data?", abort=True, err=True)
+        typer.confirm(f"Delete {service} ({found}) with all of its data and its backups?", abort=True, err=True)
     api.call("DELETE", f"/{found}")
     if wait:
         wait_until_gone(api, found, seconds=timeout)
@@ -111,32 +115,43 @@ def restart(
 ) -> None:
     """Restart the Postgres of a service; new connections wait for it."""
     api = connect(state)
-    found = _id(api, service)
+    found = service_id(api, service)
     shown = api.call("PATCH", f"/{found}/state", {"command": "restart"})
     if wait:
         shown = wait_until_running(api, found, seconds=timeout)
     _show(shown, as_json=as_json)
 
 
+@app.command("restore")
+def restore(
+    service: ServiceArgument,
+    name: Annotated[str, typer.Option(help="Of the new service.")],
+    target: Annotated[
+        str, typer.Option(metavar="MOMENT", help="RFC 3339 with a zone, to the microsecond, or latest.")
+    ] = "latest",
+    tag: TagOption = None,
+    wait: NoWaitOption = True,
+    timeout: LongTimeoutOption = 3600,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A new service with what SERVICE held at a moment, and with its password. SERVICE goes on as it is."""
+    api = connect(state)
+    body: dict[str, Any] = {"name": name, "restoreTarget": target}
+    if tag:
+        body["tags"] = [_tag(one) for one in tag]
+    made = api.call("POST", f"/{service_id(api, service)}/restoredService", body)
+    if wait:
+        with left_to_itself(
+            f"{made['id']} goes on being restored; howdah services get {made['id']} shows how far it is"
+        ):
+            made = wait_until_restored(api, made["id"], seconds=timeout)
+    _show(made, as_json=as_json)
+
+
 def _tag(text: str) -> dict[str, str]:
     key, separator, value = text.partition("=")
     return {"key": key, "value": value} if separator else {"key": key}
-
-
-def _id(api: Api, wanted: str) -> str:
-    """The id of the service of that id or name."""
-    try:
-        return ServiceId.parse(wanted).ubid
-    except ValueError:
-        pass
-    everyone: list[dict[str, Any]] = api.call("GET", "")
-    found = [service["id"] for service in everyone if service["name"] == wanted]
-    if len(found) > 1:
-        raise Conflict(f"{len(found)} services are called {wanted!r}; give the id: {', '.join(found)}")
-    if not found:
-        names = ", ".join(sorted({service["name"] for service in everyone})[:10]) or "none"
-        raise NotFound(f"there is no service {wanted!r}; there are: {names}")
-    return found[0]
 
 
 def _show(service: dict[str, Any], *, as_json: bool) -> None:

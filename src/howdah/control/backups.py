@@ -14,14 +14,15 @@ from howdah.control.clock import Clock
 from howdah.control.services import Services
 from howdah.control.vault import Kind, Vault
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
-from howdah.domain.errors import BadRequest
-from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.errors import BadRequest, NotFound
+from howdah.domain.ids import ServiceId
 from howdah.domain.names import check_name
 from howdah.domain.services import Service
 from howdah.domain.states import HaType, ServiceState
 from howdah.domain.tags import Tag, check_tags
 from howdah.engines.protocol import Engine
 from howdah.store import secrets, services
+from howdah.store.services import StoredService
 from howdah.store.store import Store
 
 
@@ -48,24 +49,29 @@ class Backups:
 
         Raises BadRequest naming the field or the window, NotFound, Unavailable.
         """
-        stored = self._services.stored(organization, id)
+        checked = check_name(name)
+        given = None if tags is None else check_tags(tags)
+        await self._check(self._alive(organization, id), target)
+        with self._store.snapshot():
+            stored, sealed = self._alive(organization, id), secrets.of(self._store, id)
+        password, verifier = (
+            self._vault.open(id, kind, sealed[kind]) for kind in (Kind.PASSWORD, Kind.PASSWORD_VERIFIER)
+        )
         source = stored.service
-        await self._check(stored.timeline, source, target)
         new = replace(
             source,
             id=(identifier := ServiceId.new()),
-            name=(checked := check_name(name)),
+            name=checked,
             hostname=self._services.new_hostname(identifier, checked, source.region, source.provider),
             ha_type=HaType.NONE,
-            tags=source.tags if tags is None else check_tags(tags),
+            tags=source.tags if given is None else given,
             is_primary=True,
             state=ServiceState.RESTORING_BACKUP,
             state_reason=None,
             created_at=self._clock(),
             earliest_restore=None,
-            password=self._secret(id, Kind.PASSWORD),
+            password=password,
         )
-        verifier = self._secret(id, Kind.PASSWORD_VERIFIER)
         return await self._services.add(new, verifier, RestoreSource(stored.timeline, target))
 
     async def list(self, organization: UUID, id: ServiceId) -> list[BaseBackup]:
@@ -77,13 +83,17 @@ class Backups:
         """Raises NotFound, Unavailable."""
         return await self._engine.archive_status(self._services.stored(organization, id).timeline)
 
+    def under_way(self, organization: UUID, id: ServiceId) -> datetime | None:
+        """When the base backup that is being taken began; None while none is. Raises NotFound."""
+        return self._engine.backup_began(self._services.stored(organization, id).timeline)
+
     async def request(self, organization: UUID, id: ServiceId) -> int:
         """Have a base backup taken, beside those of the schedule; its number. Raises NotFound, Unavailable."""
         taken = await self.list(organization, id)
 
         def write(connection: Connection) -> int:
             stored = self._services.commanded(connection, organization, id)
-            # One that has not begun yet serves everybody who asks meanwhile.
+            # One that is not completed yet serves everybody who asks meanwhile: what they have by then is in it.
             if stored.backup > max((base.request for base in taken), default=0):
                 return stored.backup
             services.set_backup(connection, id, stored.backup + 1)
@@ -97,14 +107,18 @@ class Backups:
         """What a service was restored from; None for one that began empty. Raises NotFound."""
         return self._services.stored(organization, id).source
 
-    async def _check(self, timeline: TimelineId, source: Service, target: datetime | None) -> None:
+    def _alive(self, organization: UUID, id: ServiceId) -> StoredService:
+        """One that is being deleted is as good as gone, and its backups go with it."""
+        stored = self._services.stored(organization, id)
+        if stored.service.state is ServiceState.DELETING:
+            raise NotFound(f"there is no Postgres service {id}")
+        return stored
+
+    async def _check(self, source: StoredService, target: datetime | None) -> None:
         now = self._clock()
-        earliest = source.earliest_restore
+        earliest = source.service.earliest_restore
         if target is not None and earliest is not None and not earliest <= target <= now:
             raise BadRequest(f"Restore target must be between {text(earliest)} and {text(now)}")
         if target is not None and target > now:
             raise BadRequest(f"restoreTarget {text(target)} lies in the future")
-        await self._engine.restorable(timeline, target)
-
-    def _secret(self, id: ServiceId, kind: Kind) -> str:
-        return self._vault.open(id, kind, secrets.of(self._store, id)[kind])
+        await self._engine.restorable(source.timeline, target)

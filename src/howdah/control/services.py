@@ -25,7 +25,7 @@ from howdah.domain.names import check_name, new_hostname
 from howdah.domain.passwords import check_password, generate_password
 from howdah.domain.services import NewService, Service, ServiceChange, ServiceStatus
 from howdah.domain.settings import Settings
-from howdah.domain.states import HaType, ServiceState
+from howdah.domain.states import RESTORING, HaType, ServiceState
 from howdah.domain.tags import Tag, check_tags
 from howdah.security.scram import verifier
 from howdah.store import hostnames, organizations, secrets, services
@@ -214,13 +214,16 @@ class Services:
         return wanted if password is None else None
 
     async def restart(self, organization: UUID, id: ServiceId) -> Service:
-        """``restarting`` at once. Asked again before it is done, it is done once more at most. Raises NotFound."""
+        """``restarting`` at once, unless it never ran. Asked again before it is done, it is done once more at most.
+
+        Raises NotFound.
+        """
 
         def write(connection: Connection) -> None:
             stored = _commanded(connection, organization, id)
             if stored.restart - stored.restart_seen < 2:
                 services.set_restart(connection, id, stored.restart + 1)
-            if stored.service.state is not ServiceState.CREATING:
+            if stored.service.state not in (ServiceState.CREATING, *RESTORING):
                 services.set_state(connection, id, ServiceState.RESTARTING)
 
         await self._store.write(write)

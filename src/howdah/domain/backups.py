@@ -11,6 +11,7 @@ from howdah.domain.errors import BadRequest
 from howdah.domain.ids import TimelineId
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_NAME = re.compile(r"\d{8}T\d{6}Z-(full|incremental)", re.ASCII)
 
 
 class BackupKind(StrEnum):
@@ -87,6 +88,11 @@ class RestoreSource:
 
     timeline: TimelineId
     target: datetime | None
+
+
+def is_backup_name(text: str) -> bool:
+    """Whether a base backup could be called so."""
+    return _NAME.fullmatch(text) is not None
 
 
 def parse_target(text: str, called: str = "restore target") -> datetime:

@@ -17,6 +17,10 @@ class ServiceState(StrEnum):
     DELETING = "deleting"
 
 
+RESTORING = (ServiceState.RESTORING_BACKUP, ServiceState.REPLAYING_WAL, ServiceState.FINALIZING_RESTORE)
+"""In this order, of one that is made from a backup."""
+
+
 class HaType(StrEnum):
     """How many standbys a service has and whether commits wait for them."""
 

@@ -55,6 +55,10 @@ class Engine(Protocol):
         """Its base backups that count, oldest first. Raises Unavailable."""
         ...
 
+    def backup_began(self, timeline: TimelineId) -> datetime | None:
+        """When the base backup that is being taken began; None while none is. Known without asking the archive."""
+        ...
+
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
         """Raises Unavailable, BadRequest for an archive that is damaged."""
         ...

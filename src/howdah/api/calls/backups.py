@@ -11,13 +11,13 @@ from howdah.api.call import Call
 from howdah.api.calls.services import shown, tags
 from howdah.api.queries import Page
 from howdah.api.validation import BodyType
-from howdah.domain.backups import RestoreSource, parse_target
+from howdah.domain.backups import RestoreSource, is_backup_name, parse_target
+from howdah.domain.errors import BadRequest
 from howdah.domain.services import Service
-from howdah.domain.states import ServiceState
+from howdah.domain.states import RESTORING, ServiceState
 
 RESTORE = BodyType(models.PostgresServiceRestoreRequest)
 LATEST = "latest"
-_RESTORING = (ServiceState.RESTORING_BACKUP, ServiceState.REPLAYING_WAL, ServiceState.FINALIZING_RESTORE)
 
 
 async def restore_service(call: Call) -> Response:
@@ -36,6 +36,10 @@ async def restore_service(call: Call) -> Response:
 
 async def list_backups(call: Call) -> Response:
     page = Page.read(call.request.query_params)
+    if page.cursor is not None and not is_backup_name(page.cursor):
+        raise BadRequest(
+            f"query parameter cursor is {page.cursor[:60]!a}; it must be the nextCursor of the page before"
+        )
     found = await call.plane.backups.list(call.organization, call.service)
     left = [base for base in found if page.cursor is None or base.name < page.cursor]
     result = [rendering.backup(base) for base in left[: page.limit]]
@@ -56,16 +60,15 @@ async def list_operations(call: Call) -> Response:
     found = call.plane.services.get(call.organization, call.service)
     source = call.plane.backups.source(call.organization, found.id)
     operations = [] if source is None else [_restoration(found, source)]
-    if found.state is ServiceState.RUNNING:
-        status = await call.plane.backups.status(call.organization, found.id)
-        if status.under_way is not None:
-            began = rendering.timestamp(status.under_way)
-            operations.append({"operation": "backup", "status": "running", "startedAt": began, "detail": None})
+    began = call.plane.backups.under_way(call.organization, found.id)
+    if began is not None:
+        started = rendering.timestamp(began)
+        operations.append({"operation": "backup", "status": "running", "startedAt": started, "detail": None})
     return call.success(operations)
 
 
 def _restoration(found: Service, source: RestoreSource) -> dict[str, Any]:
-    under_way = found.state in _RESTORING
+    under_way = found.state in RESTORING
     failing = found.state is ServiceState.UNAVAILABLE and found.earliest_restore is None
     return {
         "operation": "restore",

@@ -28,6 +28,7 @@ READ_ONLY = {
     "isPrimary": "the command promote of PATCH …/state changes it",
     "state": "it says what is; PATCH …/state takes commands",
     "createdAt": "it says what was",
+    "earliestRestoreTime": "it follows the backups",
 }
 """Fields of an answer that a patch cannot change, and why not."""
 
@@ -56,7 +57,7 @@ def service_change(body: models.PostgresServicePatchRequest) -> ServiceChange:
 def _without_read_only(call: Call, service: Service, body: dict[str, Any]) -> dict[str, Any]:
     present = shown(call, service, credentials=True)
     for field in READ_ONLY.keys() & body.keys():
-        accepted = (service.id.ubid, str(service.id.uuid)) if field == "id" else (present[field],)
+        accepted = (service.id.ubid, str(service.id.uuid)) if field == "id" else (present.get(field),)
         if not any(_equal(body[field], value) for value in accepted):
             raise BadRequest(f"{field} cannot change: {READ_ONLY[field]}")
     return {

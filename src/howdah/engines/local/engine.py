@@ -145,6 +145,10 @@ class LocalEngine:
     async def backups(self, timeline: TimelineId) -> list[BaseBackup]:
         return await self._ready_archives().bases(timeline)
 
+    def backup_began(self, timeline: TimelineId) -> datetime | None:
+        line = self._archives.line(timeline) if self._archives is not None else None
+        return None if line is None else line.base_began
+
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
         return await self._ready_archives().status(timeline)
 
