@@ -143,6 +143,9 @@ class FakeEngine:
             del self.world.servers[service]
         return Removal.STILL_THERE
 
+    async def forget_backups(self, timeline: TimelineId) -> Removal:  # noqa: ARG002
+        return Removal.REMOVED
+
     async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:  # noqa: ARG002
         return
 

@@ -111,7 +111,7 @@ class TimelineArchive:
         for one in self._objects.list(f"{self._root}/wal/"):
             name = one.key.rsplit("/", 1)[-1].removesuffix(_ZST)
             if HISTORY.fullmatch(name) and (content := self._objects.get(one.key)) is not None:
-                found[int(name[:8], 16)] = _decompress(content, one.key).decode()
+                found[int(name[:8], 16)] = _decompress(content, one.key).decode(errors="replace")
         return found
 
     def fetch_wal(self, name: str, into: Path) -> bool:
@@ -164,18 +164,18 @@ class TimelineArchive:
 
     def gaps(self) -> list[Gap]:
         """Oldest first."""
-        found: list[Gap] = []
-        for one in self._objects.list(f"{self._root}/gaps/"):
-            if (content := self._objects.get(one.key)) is not None:
-                raw = json.loads(content)
-                until = raw["until"]
-                found.append(Gap(_time(raw["since"]), None if until is None else _time(until), raw["reason"]))
+        keys = [one.key for one in self._objects.list(f"{self._root}/gaps/")]
+        found = [_decode_gap(content, key) for key in keys if (content := self._objects.get(key)) is not None]
         return sorted(found, key=lambda gap: gap.since)
 
     def note_gap(self, gap: Gap) -> None:
         """New, or the same one again with its end."""
         raw = asdict(gap) | {"since": _text(gap.since), "until": None if gap.until is None else _text(gap.until)}
         self._objects.put(f"{self._root}/gaps/{gap.since:%Y%m%dT%H%M%S.%fZ}.json", json.dumps(raw).encode())
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written."""
+        self._objects.remove_halves(f"{self._root}/")
 
     def remove(self) -> None:
         """Everything of it. What makes backups count goes first, so that no half of one is taken for whole."""
@@ -199,6 +199,15 @@ def decode(content: bytes, key: str) -> BaseBackup:
         return BaseBackup(**raw)
     except (ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{key} is damaged: {error}") from None
+
+
+def _decode_gap(content: bytes, key: str) -> Gap:
+    try:
+        raw: dict[str, Any] = json.loads(content)
+        until = raw["until"]
+        return Gap(_time(raw["since"]), None if until is None else _time(until), str(raw["reason"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise DamageError(f"{key} is damaged: {error!r}") from None
 
 
 def _text(moment: datetime) -> str:

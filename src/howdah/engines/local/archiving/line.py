@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +15,6 @@ import structlog
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.assemble import contents
-from howdah.backup.errors import BackupError
 from howdah.backup.programs import Programs
 from howdah.backup.restorable import window
 from howdah.backup.wal import Segment
@@ -25,7 +25,7 @@ from howdah.engines.local.archiving.base import Source, take_base
 from howdah.engines.local.archiving.collector import Collector
 from howdah.engines.local.archiving.receiver import Receiver, start_receiver
 from howdah.engines.local.archiving.schedule import Due, next_backup
-from howdah.engines.local.archiving.slot import ensure_slot, has_all
+from howdah.engines.local.archiving.slot import ensure_slot, flushed_until, has_until
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.archiving.whole import run_whole
 from howdah.engines.local.binaries import Binaries
@@ -38,6 +38,7 @@ _LONGEST_BASE_WAIT = 3600.0
 _END_SECONDS = 5.0
 _POLL = 0.02
 _AGAIN = 0.2
+_LONGEST_COMPLAINT = 1000
 _GONE = "has already been removed"
 """What a receiver says when its server no longer has the WAL that it goes on from."""
 
@@ -46,12 +47,13 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A server that lets clients in. ``asked``: as in ``ServiceSpec.backup``."""
+    """A server that lets clients in. ``storage_gib``: what it may store. ``asked``: as in ``ServiceSpec.backup``."""
 
     process: Started
     binaries: Binaries
     sockets: Path
     port: int
+    storage_gib: int
     asked: int
 
 
@@ -87,6 +89,7 @@ class Line:
     _serving: Serving | None = None
     _against: Started | None = None
     _paused: bool = False
+    _complains: str | None = None
     _ending: bool = False
     _restarts: int = 0
     _growing: Segment | None = None
@@ -126,16 +129,31 @@ class Line:
             self._mark = mark
             self._woken.set()
 
+    @property
+    def serves(self) -> bool:
+        """Whether it has a server that lets clients in."""
+        return self._serving is not None
+
     async def catch_up(self, seconds: float) -> bool:
         """Have everything that its server has committed until now in the archive; whether that is so within
-        ``seconds``. Raises StoreError, OSError."""
+        ``seconds``. False too when no server says how much that is: then it is all that came from it.
+
+        Raises StoreError, OSError.
+        """
         deadline = asyncio.get_running_loop().time() + seconds
+        wanted: str | None = None
         while True:
-            complete = await self._has_all()
+            wanted = wanted or await self._flushed()
+            complete = wanted is not None and await self._has(wanted)
             if complete or self._ending or asyncio.get_running_loop().time() > deadline:
                 await self._collect()
                 return complete
             await asyncio.sleep(_POLL)
+
+    async def known_until(self) -> datetime | None:
+        """The last moment of which is known that the archive has all until then. Raises StoreError, OSError."""
+        async with self._collecting:
+            return await run_whole(self._collector.known_until)
 
     async def close(self) -> None:
         """Stop following; the receiver goes on."""
@@ -161,15 +179,17 @@ class Line:
         while True:
             self._woken.clear()
             try:
+                await self._keep_receiver()
                 if not loaded:
                     await self._load()
                     loaded = True
                 again = await self._step()
-                self._say(None)
+                self._say(self._complains)
                 wait = _FIRST_WAIT
             except Exception as error:  # noqa: BLE001
                 # Whatever it is: a service whose archiving has ended for good would look fine.
                 self._say(_words(error))
+                await self._keep_limit()
                 again, wait = wait, min(_LONGEST_WAIT, wait * 2)
                 await asyncio.sleep(min(again, _FIRST_WAIT))  # What goes wrong at once is not tried at once again.
             with suppress(TimeoutError):
@@ -185,14 +205,15 @@ class Line:
             self.problem = problem
 
     async def _load(self) -> None:
-        await asyncio.to_thread(self.spool.make)
-        await asyncio.to_thread(self.archive.describe, self.facts)
-        self.bases = await asyncio.to_thread(self.archive.bases)
+        async with self.shared.collecting:
+            await run_whole(self.archive.tidy)
+            await run_whole(self.archive.describe, self.facts)
+            self.bases = await run_whole(self.archive.bases)
 
     async def _step(self) -> float:
         """Whatever there is to do; returns the seconds after which there is something again, if nothing happens."""
-        await self._keep_receiver()
         self._mark = self.spool.mark(self._growing)
+        await self._keep_limit()
         await self._collect()
         if self.earliest is None and self.bases:
             await self._find_earliest()
@@ -208,7 +229,7 @@ class Line:
             self._against = serving.process if receiver.process.started >= serving.process.started else None
         complaint = await asyncio.to_thread(self._complaint)
         if receiver is not None and not receiver.ended and not complaint and self._is_current():
-            self._restarts = 0
+            self._restarts, self._complains = 0, None
             return
         if serving is None or self._paused:
             return
@@ -233,18 +254,21 @@ class Line:
     async def _wait_to_restart(self, complaint: str) -> None:
         self._restarts += 1
         if self._restarts > 1:
-            _log.info("a receiver is started again", timeline=self.archive.id.ubid, said=complaint)
+            self._complains = f"WAL cannot be received: {complaint or 'the receiver ended'}"
+            self._say(self._complains)
             await asyncio.sleep(min(30.0, 0.5 * 2.0 ** min(self._restarts, 10)))
 
     def _complaint(self) -> str:
-        """What the receiver has said, which it only does when something is wrong."""
+        """What the receiver has said, which it only does when something is wrong; the end of it."""
         try:
-            return self.spool.log.read_text(errors="replace")[-1000:].strip()
+            with self.spool.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_COMPLAINT))
+                return file.read(_LONGEST_COMPLAINT).decode(errors="replace").strip()
         except FileNotFoundError:
             return ""
 
     async def _end_receiver(self) -> None:
-        receiver = self.receiver
+        receiver, self.receiver, self._against = self.receiver, None, None
         if receiver is None:
             return
         loop = asyncio.get_running_loop()
@@ -255,15 +279,10 @@ class Line:
                 receiver.signal(signal.SIGKILL)
             await asyncio.sleep(_POLL)
         receiver.close()
-        self.receiver = self._against = None
 
     async def _collect(self) -> None:
-        try:
-            async with self._collecting, self.shared.collecting:
-                waiting = await run_whole(self._collector.collect)
-        except BackupError:
-            await self._keep_limit()
-            raise
+        async with self._collecting, self.shared.collecting:
+            waiting = await run_whole(self._collector.collect)
         self._growing = waiting.growing
         if self._paused:
             self._paused = False
@@ -277,14 +296,21 @@ class Line:
             self._paused = True
             await self._end_receiver()
 
-    async def _has_all(self) -> bool:
+    async def _flushed(self) -> str | None:
+        """The position until which its server has everything; None when there is no server that answers."""
         serving = self._serving
-        if serving is None:
-            return False
-        try:
-            return await has_all(serving.sockets, serving.port, pid=serving.process.pid)
-        except HowdahError:
-            return False
+        if serving is not None:
+            with suppress(HowdahError):
+                return await flushed_until(serving.sockets, serving.port, pid=serving.process.pid)
+        return None
+
+    async def _has(self, until: str) -> bool:
+        """Whether everything until that position has been received."""
+        serving = self._serving
+        if serving is not None:
+            with suppress(HowdahError):
+                return await has_until(serving.sockets, serving.port, until, pid=serving.process.pid)
+        return False
 
     # -- base backups
 
@@ -346,7 +372,15 @@ class Line:
     async def _take(self, serving: Serving, parent: BaseBackup | None) -> BaseBackup:
         began_in_gap = self._collector.gap_open
         settings = self.shared.settings
-        source = Source(serving.binaries, serving.sockets, serving.port, serving.process.pid, settings.rate_mib)
+        source = Source(
+            binaries=serving.binaries,
+            sockets=serving.sockets,
+            port=serving.port,
+            pid=serving.process.pid,
+            rate_mib=settings.rate_mib,
+            # What does not fit into its storage is none of its data.
+            largest=(serving.storage_gib + 1) * _GIB,
+        )
         taken = await take_base(source, self.spool, self.archive, parent, request=serving.asked)
         if began_in_gap:
             async with self._collecting:
@@ -354,7 +388,8 @@ class Line:
         return taken
 
     async def _find_earliest(self) -> None:
-        found = window(await asyncio.to_thread(contents, self.archive))
+        async with self.shared.collecting:
+            found = window(await run_whole(contents, self.archive))
         if found is not None:
             self.earliest = found.earliest
             self.changed()
