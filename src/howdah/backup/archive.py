@@ -141,10 +141,18 @@ class TimelineArchive:
         return stored
 
     def bases(self) -> list[BaseBackup]:
-        """Those that count, oldest first. Raises DamageError for facts that cannot be read."""
-        keys = [one.key for one in self._objects.list(f"{self._root}/base/") if one.key.endswith(f"/{FACTS}")]
-        found = [(key, content) for key in keys if (content := self._objects.get(key)) is not None]
-        return sorted((decode(content, key) for key, content in found), key=lambda base: base.finished_at)
+        """Those that count, oldest first; without those whose facts are damaged. Raises DamageError when all are."""
+        found: list[BaseBackup] = []
+        damage: list[DamageError] = []
+        for one in self._objects.list(f"{self._root}/base/"):
+            if one.key.endswith(f"/{FACTS}") and (content := self._objects.get(one.key)) is not None:
+                try:
+                    found.append(decode(content, one.key))
+                except DamageError as error:
+                    damage.append(error)
+        if damage and not found:
+            raise damage[0]
+        return sorted(found, key=lambda base: base.finished_at)
 
     def fetch_base(self, backup: BaseBackup, name: str, into: Path) -> None:
         """One stored file of a base backup. Raises DamageError when it is missing or has changed."""

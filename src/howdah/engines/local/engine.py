@@ -23,8 +23,8 @@ from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.adoption import adopt, adopt_all, tidy
 from howdah.engines.local.allocation import Allocation, number_range
 from howdah.engines.local.archiving.archives import Archives
-from howdah.engines.local.archiving.line import Serving
 from howdah.engines.local.archiving.receiver import end_receivers
+from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
 from howdah.engines.local.configuration import configuration
@@ -155,7 +155,7 @@ class LocalEngine:
 
     def backup_began(self, timeline: TimelineId) -> datetime | None:
         line = self._archives.line(timeline) if self._archives is not None else None
-        return None if line is None else line.base_began
+        return None if line is None else line.backing_up.began
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
         return await self._ready_archives().status(timeline)

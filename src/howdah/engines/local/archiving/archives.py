@@ -15,8 +15,10 @@ from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import ServiceSpec
 from howdah.domain.settings import BackupSettings
-from howdah.engines.local.archiving.line import Line, Serving, Shared
+from howdah.engines.local.archiving.backing_up import Shared
+from howdah.engines.local.archiving.line import Line
 from howdah.engines.local.archiving.receiver import find_receivers
+from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool
 from howdah.launcher.layout import Layout
 
@@ -76,8 +78,8 @@ class Archives:
     async def bases(self, timeline: TimelineId) -> list[BaseBackup]:
         """Those that count, oldest first. Raises StoreError, DamageError."""
         line = self._lines.get(timeline)
-        if line is not None and line.bases:
-            return list(line.bases)
+        if line is not None and line.backing_up.bases:
+            return list(line.backing_up.bases)
         return await asyncio.to_thread(self._archive.timeline(timeline).bases)
 
     async def check(self, timeline: TimelineId, target: datetime | None) -> None:
@@ -96,10 +98,10 @@ class Archives:
         waiting = await asyncio.to_thread(self.spool(timeline).waiting)
         line = self._lines.get(timeline)
         return ArchiveStatus(
-            bases=tuple(line.bases if line is not None and line.bases else there.bases),
+            bases=tuple(line.backing_up.bases if line is not None and line.backing_up.bases else there.bases),
             window=window(there),
-            under_way=line.base_began if line is not None else None,
-            problem=(line.problem or line.base_problem) if line is not None else None,
+            under_way=line.backing_up.began if line is not None else None,
+            problem=line.problem if line is not None else None,
             waiting_bytes=waiting.size,
         )
 
@@ -135,7 +137,7 @@ class Archives:
             shared=self._shared,
             facts={"service": spec.id.ubid, "hostname": spec.hostnames[0], "postgres": spec.postgres_version},
             changed=lambda: self._changed(spec.id),
-            receiver=self._found.pop(spool.home, None),
+            found=self._found.pop(spool.home, None),
         )
 
     async def _tick(self) -> None:
