@@ -21,7 +21,7 @@ TAKEN = datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC)
 def base(number: int, *, request: int) -> BaseBackup:
     started = TAKEN + timedelta(hours=number)
     return BaseBackup(
-        name=f"{started:%Y%m%dT%H%M%SZ}-full",
+        name=f"{started:%Y%m%dT%H%M%S.%fZ}-full",
         kind=BackupKind.FULL,
         parent=None,
         postgres="17.10.0",

@@ -16,7 +16,7 @@ from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError
 from howdah.backup.programs import Programs
 from howdah.backup.unpack import command as unpacking
-from howdah.domain.backups import BackupKind, BaseBackup
+from howdah.domain.backups import BackupKind, BaseBackup, backup_name
 from howdah.engines.local.archiving.receiver import CLIENT
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.archiving.whole import run_whole
@@ -54,7 +54,7 @@ async def take_base(
     await asyncio.to_thread(_clear, spool)
     started = datetime.now(UTC)
     kind = BackupKind.FULL if parent is None else BackupKind.INCREMENTAL
-    name = f"{started:%Y%m%dT%H%M%S.%fZ}-{kind}"
+    name = backup_name(started, kind)
     directory = spool.base / name
     try:
         tablespaces = await _tablespaces(source)
