@@ -32,7 +32,7 @@ def base(number: int, *, request: int = 0) -> BaseBackup:
     kind = BackupKind.INCREMENTAL if number % 3 else BackupKind.FULL
     started = datetime(2026, 3, 4, number, 5, 6, 789_999, tzinfo=UTC)
     return BaseBackup(
-        name=f"{started:%Y%m%dT%H%M%SZ}-{kind}",
+        name=f"{started:%Y%m%dT%H%M%S.%fZ}-{kind}",
         kind=kind,
         parent=base(number - 1).name if number % 3 else None,
         postgres="18.6.0",
@@ -285,9 +285,17 @@ async def test_backups_are_listed_newest_first(client: Client, engine: FakeEngin
     service = (await client.running())["id"]
     engine.bases = [base(number) for number in range(3)]
     assert await client.result("GET", f"{client.services}/{service}/backups") == [
-        {"key": "20260304T020506Z-incremental", "lastModified": "2026-03-04T02:06:06.789Z", "status": "completed"},
-        {"key": "20260304T010506Z-incremental", "lastModified": "2026-03-04T01:06:06.789Z", "status": "completed"},
-        {"key": "20260304T000506Z-full", "lastModified": "2026-03-04T00:06:06.789Z", "status": "completed"},
+        {
+            "key": "20260304T020506.789999Z-incremental",
+            "lastModified": "2026-03-04T02:06:06.789Z",
+            "status": "completed",
+        },
+        {
+            "key": "20260304T010506.789999Z-incremental",
+            "lastModified": "2026-03-04T01:06:06.789Z",
+            "status": "completed",
+        },
+        {"key": "20260304T000506.789999Z-full", "lastModified": "2026-03-04T00:06:06.789Z", "status": "completed"},
     ]
 
 
@@ -335,8 +343,14 @@ async def test_backups_that_come_and_go_between_two_pages_shift_nothing(client: 
         ("limit=1&limit=2", "query parameter limit is given twice; only one is supported"),
         ("cursor=", "query parameter cursor is ''; it must be the nextCursor of the page before"),
         ("cursor=zzz", "query parameter cursor is 'zzz'; it must be"),
-        ("cursor=20260304T000506Z-full%0A", r"query parameter cursor is '20260304T000506Z-full\n'; it must be"),
-        ("cursor=20260304T000506Z-full&cursor=x", "query parameter cursor is given twice; only one is supported"),
+        (
+            "cursor=20260304T000506.789999Z-full%0A",
+            r"query parameter cursor is '20260304T000506.789999Z-full\n'; it must be",
+        ),
+        (
+            "cursor=20260304T000506.789999Z-full&cursor=x",
+            "query parameter cursor is given twice; only one is supported",
+        ),
         ("curser=x", "query parameter 'curser' is unknown; did you mean cursor? known: cursor, limit"),
         ("state=running", "query parameter 'state' is unknown; known: cursor, limit"),
     ],
@@ -387,11 +401,11 @@ async def test_window_gaps_problem_and_backups_are_told_in_full(client: Client, 
         "waitingBytes": 1 << 40,
         "backups": [
             {
-                "key": "20260304T010506Z-incremental",
+                "key": "20260304T010506.789999Z-incremental",
                 "lastModified": "2026-03-04T01:06:06.789Z",
                 "status": "completed",
                 "kind": "incremental",
-                "parent": "20260304T000506Z-full",
+                "parent": "20260304T000506.789999Z-full",
                 "request": 2,
                 "postgres": "18.6.0",
                 "startedAt": "2026-03-04T01:05:06.789Z",
@@ -400,7 +414,7 @@ async def test_window_gaps_problem_and_backups_are_told_in_full(client: Client, 
                 "dataBytes": 9001,
             },
             {
-                "key": "20260304T000506Z-full",
+                "key": "20260304T000506.789999Z-full",
                 "lastModified": "2026-03-04T00:06:06.789Z",
                 "status": "completed",
                 "kind": "full",

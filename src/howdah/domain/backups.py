@@ -11,7 +11,7 @@ from howdah.domain.errors import BadRequest
 from howdah.domain.ids import TimelineId
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_NAME = re.compile(r"\d{8}T\d{6}Z-(full|incremental)", re.ASCII)
+_NAME = re.compile(r"\d{8}T\d{6}(\.\d{6})?Z-(full|incremental)", re.ASCII)
 
 
 class BackupKind(StrEnum):
