@@ -93,10 +93,12 @@ class Archives:
     async def status(self, timeline: TimelineId) -> ArchiveStatus:
         """Raises StoreError, DamageError."""
         there = await asyncio.to_thread(contents, self._archive.timeline(timeline))
+        # As ``bases`` has them: a backup that one call tells of and another does not would be asked for in vain.
+        bases = await self.bases(timeline)
         waiting = await asyncio.to_thread(self.spool(timeline).waiting)
         line = self._lines.get(timeline)
         return ArchiveStatus(
-            bases=tuple(there.bases),
+            bases=tuple(bases),
             window=window(there),
             under_way=line.base_began if line is not None else None,
             problem=(line.problem or line.base_problem) if line is not None else None,
