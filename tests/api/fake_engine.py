@@ -60,6 +60,9 @@ class FakeEngine:
     async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:  # noqa: ARG002
         return Removal.STILL_THERE if self.keeps else Removal.REMOVED
 
+    async def forget_backups(self, timeline: TimelineId) -> Removal:  # noqa: ARG002
+        return Removal.REMOVED
+
     async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:  # noqa: ARG002
         self._reach()
         if self.refusal is not None:

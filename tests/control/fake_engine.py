@@ -31,12 +31,14 @@ class Server:
 @dataclass
 class World:
     """What exists outside the control plane. ``broken``: services whose server does not start, with the reason.
-    ``restoring``: how far those are that are made from a backup, and what is being done; None: all is restored.
+    ``forgotten``: whose backups were deleted. ``restoring``: how far those are that are made from a backup, and what is
+    being done; None: all is restored.
     ``bases``: the base backups of every timeline."""
 
     servers: dict[ServiceId, Server] = field(default_factory=dict)
     broken: dict[ServiceId, str] = field(default_factory=dict)
     restoring: tuple[ServiceState, str] | None = None
+    forgotten: list[TimelineId] = field(default_factory=list)
     bases: list[BaseBackup] = field(default_factory=list)
     next_port: int = 20_000
 
@@ -142,6 +144,10 @@ class FakeEngine:
         else:
             del self.world.servers[service]
         return Removal.STILL_THERE
+
+    async def forget_backups(self, timeline: TimelineId) -> Removal:
+        self.world.forgotten.append(timeline)
+        return Removal.REMOVED
 
     async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:  # noqa: ARG002
         return

@@ -191,3 +191,36 @@ async def test_a_restored_service_has_asked_for_no_backup_of_its_own(tmp_path: P
         copy = await restore(running, source)
         await until("it is seen", lambda: copy.id in running.engine.specs)
         assert running.engine.specs[copy.id].backup == 0
+
+
+async def test_backups_stay_while_another_service_is_made_from_them(tmp_path: Path) -> None:
+    """Also across a death of the control plane, and whoever is looked at first."""
+    world = World()
+    async with running_plane(tmp_path / "s", world) as running:
+        source = await run_one(running)
+        world.restoring = RESTORING[0], "fetching"
+        copy = await restore(running, source)
+        await until_seen(running, copy, RESTORING[0], "fetching")
+        await running.plane.services.delete(running.organization, source.id)
+        kept = f"its backups are needed until {copy.id.ubid} is restored or deleted"
+        await until_seen(running, source, ServiceState.DELETING, kept)
+        assert world.servers.keys() == {copy.id}, "its server has gone"
+    async with running_plane(tmp_path / "s", world) as running:
+        await until("it is looked at", lambda: running.engine.passes.get(copy.id, 0) > 0)
+        assert running.state_of(source.id) == "deleting"
+        assert world.forgotten == []
+        world.restoring = None
+        await until("the source is gone", lambda: len(running.plane.services.list(running.organization)) == 1)
+        assert len(world.forgotten) == 1
+        assert running.state_of(copy.id) == "running"
+
+
+async def test_a_source_waits_no_more_for_a_copy_that_is_deleted(tmp_path: Path) -> None:
+    world = World()
+    async with running_plane(tmp_path / "s", world) as running:
+        source = await run_one(running)
+        world.restoring = RESTORING[0], "fetching"
+        copy = await restore(running, source)
+        await running.plane.services.delete(running.organization, source.id)
+        await running.plane.services.delete(running.organization, copy.id)
+        await until("both are gone", lambda: running.plane.services.list(running.organization) == [])

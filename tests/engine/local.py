@@ -191,7 +191,9 @@ async def until(
 
 async def remove(engine: LocalEngine, asked: Asked, *, within: float = 30) -> None:
     end = time.monotonic() + within
-    while await engine.remove(asked.spec.id, asked.spec.timeline) is not Removal.REMOVED:
+    while await engine.remove(asked.spec.id, asked.spec.timeline) is not Removal.REMOVED or (
+        asked.spec.timeline is not None and await engine.forget_backups(asked.spec.timeline) is not Removal.REMOVED
+    ):
         assert time.monotonic() < end, f"not removed within {within} s"
         await asyncio.sleep(0.02)
 

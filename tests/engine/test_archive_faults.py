@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from fixtures.server import alive
@@ -22,10 +23,11 @@ from engine.archived import (
     receivers,
     restored_from,
     rows_restored,
+    spool,
     timeline,
 )
 from engine.local import QUICK_PROBE, Asked, Rig, kill_postmaster, query, remove, settle, until
-from howdah.backup.errors import NotRestorableError
+from howdah.backup.errors import NotRestorableError, StoreError
 from howdah.domain.backups import ArchiveStatus
 from howdah.domain.services import ServiceStatus
 from howdah.domain.settings import BackupSettings
@@ -253,3 +255,99 @@ async def test_a_second_backup_is_a_full_one_where_an_incremental_one_is_refused
     await settle(engine, asked)
     found = await archive_is(engine, asked, "a second one", lambda found: len(found.bases) == 2, within=120)
     assert found.bases[1].request == 1
+
+
+async def test_a_receiver_that_died_before_its_segment_was_there_goes_on(rig: Rig, engine: LocalEngine):
+    source = archived()
+    status = await backed_up(engine, source)
+    await query(status, "CREATE TABLE kept AS SELECT 1 AS n")
+    await engine.restorable(timeline(source), None)
+    os.kill(killed := await has_receiver(rig, source), signal.SIGKILL)
+    (growing,) = spool(rig, source).wal.glob("*.partial")
+    os.truncate(growing, 5 * 1024 * 1024 + 4096)
+    await query(status, "INSERT INTO kept VALUES (2)")
+    await has_receiver(rig, source, other_than=killed)
+    assert await rows_restored(engine, source, None) == [1, 2]
+
+
+async def test_what_has_not_arrived_is_not_restored_without(rig: Rig, engine: LocalEngine):
+    """With a receiver that does not receive nobody knows what is missing; what certainly is there can be restored."""
+    source = archived()
+    status = await backed_up(engine, source)
+    await query(status, "CREATE TABLE kept AS SELECT 1 AS n")
+    before = await moment(status)
+    await query(status, "INSERT INTO kept VALUES (2)")
+    await engine.restorable(timeline(source), None)
+    os.kill(receiver := await has_receiver(rig, source), signal.SIGSTOP)
+    await query(status, "INSERT INTO kept VALUES (3)")
+    after = await moment(status)
+
+    for target in (None, after):
+        with pytest.raises(StoreError, match="what was committed since is late"):
+            await engine.restorable(timeline(source), target)
+    await engine.restorable(timeline(source), before)
+
+    os.kill(receiver, signal.SIGCONT)
+    assert await rows_restored(engine, source, after) == [1, 2, 3]
+
+
+async def test_what_a_service_left_that_is_gone_before_the_start_is_archived_and_restored(rig: Rig):
+    source = archived()
+    async with rig.engine() as first:
+        status = await backed_up(first, source)
+        await query(status, "CREATE TABLE kept AS SELECT 1 AS n")
+        await first.restorable(timeline(source), None)
+    await query(status, "INSERT INTO kept VALUES (2)")
+    target = await moment(status)
+    received = spool(rig, source).wal
+    newest = max(path.stat().st_mtime_ns for path in received.iterdir())
+    end = time.monotonic() + 10
+    while newest == max(path.stat().st_mtime_ns for path in received.iterdir()) and time.monotonic() < end:
+        await query(status, "SELECT pg_logical_emit_message(false, 'x', 'x', true)")
+        await asyncio.sleep(0.05)
+    os.kill(rig.postmaster(source), signal.SIGKILL)
+    shutil.rmtree(rig.paths(source).data)
+    async with rig.engine() as second:
+        status = await until(second, source, "it says why", lambda status: status.reason is not None)
+        assert "data directory is missing" in str(status.reason)
+        assert await rows_restored(second, source, target) == [1, 2]
+
+
+async def test_a_hole_that_a_late_receiver_hides_is_found(rig: Rig, engine: LocalEngine):
+    """When WAL was received says nothing of what is in it."""
+    source = archived()
+    status = await backed_up(engine, source)
+    await query(status, "CREATE TABLE kept AS SELECT 1 AS n")
+    before = await moment(status)
+    os.kill(receiver := await has_receiver(rig, source), signal.SIGSTOP)
+    segments: list[str] = []
+    moments: list[datetime] = []
+    for n in range(2, 6):
+        await query(status, "SELECT pg_switch_wal()")
+        await query(status, f"INSERT INTO kept VALUES ({n})")
+        segments.append((await query(status, "SELECT pg_walfile_name(pg_current_wal_lsn())"))[0][0])
+        moments.append(await moment(status))
+    await query(status, "SELECT pg_switch_wal()")
+    os.kill(receiver, signal.SIGCONT)
+    await engine.restorable(timeline(source), None)
+    (rig.layout.state / "archive" / timeline(source).ubid / "wal" / f"{segments[1]}.zst").unlink()
+
+    copy = restored_from(source, moments[2])
+    failed = await until(engine, copy, "it says why", lambda status: status.reason is not None and not status.restoring)
+
+    assert f"the WAL segment {segments[1]} is missing" in str(failed.reason)
+    await remove(engine, copy)
+    assert await rows_restored(engine, source, before) == [1], "what certainly ends before it"
+
+
+async def test_without_backups_nothing_of_them_goes_on(rig: Rig):
+    source = archived()
+    async with rig.engine() as first:
+        await backed_up(first, source)
+        assert receivers(rig, source)
+    rig.settings = replace(rig.settings, backup=BackupSettings("off"))
+    async with rig.engine() as second:
+        await settle(second, source)
+        assert not [pid for pid in receivers(rig, source) if alive(pid)]
+        await remove(second, source)
+        assert not spool(rig, source).home.exists()

@@ -11,13 +11,13 @@ import pytest
 from engine.local import ask, remove, settle, until
 from howdah.domain.backups import BaseBackup
 from howdah.domain.ids import TimelineId
-from howdah.engines.local.archiving import line
+from howdah.engines.local.archiving import backing_up
 from howdah.engines.local.engine import LocalEngine
 
 
 async def test_a_backup_is_told_of_everywhere_at_once(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch):
     taken, go_on = asyncio.Event(), asyncio.Event()
-    take_base = line.take_base
+    take_base = backing_up.take_base
 
     async def take_and_wait(*arguments: Any, **more: Any) -> BaseBackup:
         base = await take_base(*arguments, **more)
@@ -29,7 +29,7 @@ async def test_a_backup_is_told_of_everywhere_at_once(engine: LocalEngine, monke
     asked = replace(asked, spec=replace(asked.spec, timeline=timeline))
     await settle(engine, asked)
     await until(engine, asked, "its first backup", lambda status: status.earliest_restore is not None, within=60)
-    monkeypatch.setattr(line, "take_base", take_and_wait)
+    monkeypatch.setattr(backing_up, "take_base", take_and_wait)
     asked = replace(asked, spec=replace(asked.spec, backup=1))
     await settle(engine, asked)
     async with asyncio.timeout(60):

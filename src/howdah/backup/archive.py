@@ -111,7 +111,7 @@ class TimelineArchive:
         for one in self._objects.list(f"{self._root}/wal/"):
             name = one.key.rsplit("/", 1)[-1].removesuffix(_ZST)
             if HISTORY.fullmatch(name) and (content := self._objects.get(one.key)) is not None:
-                found[int(name[:8], 16)] = _decompress(content, one.key).decode()
+                found[int(name[:8], 16)] = _decompress(content, one.key).decode(errors="replace")
         return found
 
     def fetch_wal(self, name: str, into: Path) -> bool:
@@ -141,10 +141,18 @@ class TimelineArchive:
         return stored
 
     def bases(self) -> list[BaseBackup]:
-        """Those that count, oldest first. Raises DamageError for facts that cannot be read."""
-        keys = [one.key for one in self._objects.list(f"{self._root}/base/") if one.key.endswith(f"/{FACTS}")]
-        found = [(key, content) for key in keys if (content := self._objects.get(key)) is not None]
-        return sorted((decode(content, key) for key, content in found), key=lambda base: base.finished_at)
+        """Those that count, oldest first; without those whose facts are damaged. Raises DamageError when all are."""
+        found: list[BaseBackup] = []
+        damage: list[DamageError] = []
+        for one in self._objects.list(f"{self._root}/base/"):
+            if one.key.endswith(f"/{FACTS}") and (content := self._objects.get(one.key)) is not None:
+                try:
+                    found.append(decode(content, one.key))
+                except DamageError as error:
+                    damage.append(error)
+        if damage and not found:
+            raise damage[0]
+        return sorted(found, key=lambda base: base.finished_at)
 
     def fetch_base(self, backup: BaseBackup, name: str, into: Path) -> None:
         """One stored file of a base backup. Raises DamageError when it is missing or has changed."""
@@ -164,18 +172,18 @@ class TimelineArchive:
 
     def gaps(self) -> list[Gap]:
         """Oldest first."""
-        found: list[Gap] = []
-        for one in self._objects.list(f"{self._root}/gaps/"):
-            if (content := self._objects.get(one.key)) is not None:
-                raw = json.loads(content)
-                until = raw["until"]
-                found.append(Gap(_time(raw["since"]), None if until is None else _time(until), raw["reason"]))
+        keys = [one.key for one in self._objects.list(f"{self._root}/gaps/")]
+        found = [_decode_gap(content, key) for key in keys if (content := self._objects.get(key)) is not None]
         return sorted(found, key=lambda gap: gap.since)
 
     def note_gap(self, gap: Gap) -> None:
         """New, or the same one again with its end."""
         raw = asdict(gap) | {"since": _text(gap.since), "until": None if gap.until is None else _text(gap.until)}
         self._objects.put(f"{self._root}/gaps/{gap.since:%Y%m%dT%H%M%S.%fZ}.json", json.dumps(raw).encode())
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written."""
+        self._objects.remove_halves(f"{self._root}/")
 
     def remove(self) -> None:
         """Everything of it. What makes backups count goes first, so that no half of one is taken for whole."""
@@ -199,6 +207,15 @@ def decode(content: bytes, key: str) -> BaseBackup:
         return BaseBackup(**raw)
     except (ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{key} is damaged: {error}") from None
+
+
+def _decode_gap(content: bytes, key: str) -> Gap:
+    try:
+        raw: dict[str, Any] = json.loads(content)
+        until = raw["until"]
+        return Gap(_time(raw["since"]), None if until is None else _time(until), str(raw["reason"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise DamageError(f"{key} is damaged: {error!r}") from None
 
 
 def _text(moment: datetime) -> str:

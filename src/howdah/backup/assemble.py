@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError, DamageError, NotRestorableError
-from howdah.backup.programs import Ended, Programs, TablespaceMade, records
+from howdah.backup.programs import Ended, Programs, TablespaceMade, records, run
 from howdah.backup.restorable import Contents, RestorePlan, plan
 from howdah.backup.tablespaces import make_in_place
-from howdah.backup.unpack import unpack_apart
+from howdah.backup.unpack import command as unpack_command
 from howdah.backup.wal import ARCHIVED as WAL
 from howdah.backup.wal import history_name, lsn
 
@@ -55,6 +55,8 @@ def assemble(
     try:
         data = scratch / "data"
         _fill(archive, wanted, scratch, data, programs, progress)
+        # A backup of a server that was restored itself may have one.
+        shutil.rmtree(data / WAL, ignore_errors=True)
         (data / WAL).mkdir(mode=0o700)
         names = list(_wal_names(wanted))
         for number, name in enumerate(names):
@@ -63,6 +65,8 @@ def assemble(
                 raise DamageError(f"{name} is missing in the archive")
         progress("reading the WAL", 1.0)
         until = target if _is_end(wanted, target, data / WAL, programs) else None
+        if until is None and wanted.broken is not None:
+            raise DamageError(wanted.broken)
         for name in ("standby.signal", "backup_manifest", "tablespace_map"):
             (data / name).unlink(missing_ok=True)
         (data / "recovery.signal").touch(mode=0o600)
@@ -90,16 +94,21 @@ def _fill(
             progress(f"fetching the base backup {base.name}", _BASES * number / len(chain))
             if name.endswith(".tar.zst"):
                 archive.fetch_base(base, name, fetched / name)
-        progress(f"unpacking the base backup {base.name}", _BASES * (number + 0.5) / len(chain))
-        unpack_apart(fetched, part)
+        unpacking = partial(progress, f"unpacking the base backup {base.name}", _BASES * (number + 0.5) / len(chain))
+        unpacking()
+        if (problem := run(unpack_command(fetched, part), {}, unpacking)) is not None:
+            raise DamageError(problem)
         archive.manifest(base, part / "backup_manifest")
         shutil.rmtree(fetched)
         parts.append(part)
     if len(parts) == 1:
         os.rename(parts[0], data)
         return
-    progress("combining the base backups", _BASES)
-    _run(programs, programs.command("pg_combinebackup", "--no-sync", "--output", data, *parts, write=[scratch]))
+    combining = partial(progress, "combining the base backups", _BASES)
+    combining()
+    command = programs.command("pg_combinebackup", "--no-sync", "--output", data, *parts, write=[scratch])
+    if (problem := run(command, programs.environment, combining)) is not None:
+        raise BackupError(f"pg_combinebackup failed: {problem}")
     for part in parts:
         shutil.rmtree(part)
 
@@ -146,7 +155,9 @@ def recovery_settings(target: datetime | None, data: Path) -> dict[str, str]:
         "recovery_target_xid": "",
         # Postgres does not read the T and the Z of RFC 3339.
         "recovery_target_time": "" if target is None else f"{target.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00",
+        "recovery_target_inclusive": "on",
         "recovery_target_timeline": "latest",
+        "recovery_min_apply_delay": "0",
         "recovery_target_action": "promote",
         # Recovery stops at directories in pg_tblspc that are no links, which is what tablespaces have become.
         "allow_in_place_tablespaces": "on",
@@ -158,9 +169,3 @@ def write_settings(data: Path, target: datetime | None) -> None:
     settings = recovery_settings(target, data).items()
     with (data / "postgresql.auto.conf").open("a") as file:
         file.writelines("{} = '{}'\n".format(name, value.replace("'", "''")) for name, value in settings)
-
-
-def _run(programs: Programs, command: Sequence[str]) -> None:
-    done = subprocess.run(command, env=dict(programs.environment), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BackupError(f"{Path(command[0]).name} failed: {done.stderr.strip()[-500:]}")

@@ -3,13 +3,16 @@
 As far as the kernel can (Landlock) it reads and writes the places it is given and the system's libraries, and no
 others, and connects to no address.
 
-``python -I -S confined.py [--read PLACE] … [--write PLACE] … -- PROGRAM …`` becomes that program. Numbers: landlock(7).
+``python -I -S confined.py [--read PLACE] … [--write PLACE] … [--largest BYTES] [--ends with-us] -- PROGRAM …`` becomes
+that program. Numbers: landlock(7), prctl(2).
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
+import signal
 import struct
 import sys
 from collections.abc import Iterable, Sequence
@@ -19,7 +22,7 @@ _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/dev/urandom")
 _DEVICES = ("/dev/null",)
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
-_NO_NEW_PRIVILEGES = 38
+_END_WITH_PARENT, _NO_NEW_PRIVILEGES = 1, 38
 _READ = 1 << 0 | 1 << 2 | 1 << 3
 """Execute, read files, read directories."""
 
@@ -32,22 +35,39 @@ _FILES_BY_ABI = {1: 13, 2: 14, 3: 15}
 _NETWORK_SINCE, _SCOPES_SINCE = 4, 6
 
 
-def confined(command: Sequence[str], *, read: Iterable[Path] = (), write: Iterable[Path] = ()) -> list[str]:
-    """``command`` with what confines it before it; ``read``, ``write``: all that it may touch, beside the system's."""
+def confined(
+    command: Sequence[str],
+    *,
+    read: Iterable[Path] = (),
+    write: Iterable[Path] = (),
+    largest: int | None = None,
+    outlives: bool = False,
+) -> list[str]:
+    """``command`` with what confines it before it.
+
+    ``read``, ``write``: all that it may touch, beside the system's. ``largest``: bytes of a file that it may write.
+    ``outlives``: it does not end with the thread that starts it.
+    """
     places = [part for place in read for part in ("--read", str(place))]
     places += [part for place in write for part in ("--write", str(place))]
+    places += ["--largest", str(largest)] if largest is not None else []
+    places += [] if outlives else ["--ends", "with-us"]
     return [sys.executable, "-I", "-S", __file__, *places, "--", *command]
 
 
 def main() -> None:
     options, command = _split(sys.argv[1:])
+    if options["--ends"]:
+        _checked(ctypes.CDLL(None, use_errno=True).prctl(_END_WITH_PARENT, signal.SIGKILL, 0, 0, 0))
+    for largest in options["--largest"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), int(largest)))
     _confine([*_SYSTEM, *options["--read"]], [*_DEVICES, *options["--write"]])
     os.execv(command[0], command)
 
 
 def _split(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     end = arguments.index("--")
-    options: dict[str, list[str]] = {"--read": [], "--write": []}
+    options: dict[str, list[str]] = {"--read": [], "--write": [], "--largest": [], "--ends": []}
     for name, value in zip(arguments[:end:2], arguments[1:end:2], strict=True):
         options[name].append(value)
     return options, arguments[end + 1 :]

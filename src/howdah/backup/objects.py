@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,11 +95,18 @@ class Objects:
 
     def remove_below(self, prefix: str) -> None:
         """Every object below ``prefix``, and in a directory the directories too."""
-        self.delete([one.key for one in self.list(prefix)])
+        if self.directory is None:
+            self.delete([one.key for one in self.list(prefix)])
+            return
+        with contextlib.suppress(FileNotFoundError), self._reaching(f"delete {prefix}", may_lack=True):
+            shutil.rmtree(self.directory / prefix)
+
+    def remove_halves(self, prefix: str) -> None:
+        """What the library had not written to its end when it was killed; a store elsewhere keeps none of that."""
         if self.directory is not None:
-            for path, _, _ in os.walk(self.directory / prefix, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(path)
+            with self._reaching(f"tidy {prefix}"):
+                for path in (self.directory / prefix).rglob("*#*"):
+                    path.unlink()
 
     @contextmanager
     def _reaching(self, what: str, *, may_lack: bool = False) -> Generator[None]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from howdah.backup.confined import confined
+from howdah.backup.errors import DamageError
 from howdah.backup.wal import lsn, lsn_text
 
-_ENDED = re.compile(r"desc: (?:COMMIT|ABORT)\S* .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC")
-_TABLESPACE = re.compile(r"rmgr: Tablespace .* lsn: ([0-9A-F]+/[0-9A-F]+), .* desc: CREATE ")
+_ASKED_EVERY = 0.5
+_FIELDS = r"rmgr: {}\s+len \(rec/tot\):\s*\d+/\s*\d+, tx:\s*\d+, lsn: ([0-9A-F]+/[0-9A-F]+), prev [0-9A-F]+/[0-9A-F]+, "
+_ENDED = re.compile(
+    _FIELDS.format("Transaction") + r"desc: (?:COMMIT|ABORT)\S* .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC"
+)
+_TABLESPACE = re.compile(_FIELDS.format("Tablespace") + "desc: CREATE ")
+"""From the beginning of a line on: what follows ``desc:`` is in part a tenant's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,38 @@ class Programs:
     environment: Mapping[str, str]
 
     def command(
-        self, name: str, *arguments: str | Path, read: Iterable[Path] = (), write: Iterable[Path] = ()
+        self,
+        name: str,
+        *arguments: str | Path,
+        read: Iterable[Path] = (),
+        write: Iterable[Path] = (),
+        largest: int | None = None,
+        outlives: bool = False,
     ) -> list[str]:
-        """``read``, ``write``: all that it may touch."""
+        """What runs it, confined: see there."""
         libraries = map(Path, filter(None, self.environment.get("LD_LIBRARY_PATH", "").split(":")))
         own = [self.directory.parent, self.directory.resolve().parent, *libraries]
-        return confined([str(self.directory / name), *map(str, arguments)], read=[*own, *read], write=write)
+        program = [str(self.directory / name), *map(str, arguments)]
+        return confined(program, read=[*own, *read], write=write, largest=largest, outlives=outlives)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], go_on: Callable[[], None]) -> str | None:
+    """Run to its end; None when all went well, else what it said. ``go_on``: asked all the time; what it raises ends
+    the program."""
+    with subprocess.Popen(
+        command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as child:
+        try:
+            while True:
+                try:
+                    _, said = child.communicate(timeout=_ASKED_EVERY)
+                    break
+                except subprocess.TimeoutExpired:
+                    go_on()
+        except BaseException:
+            child.kill()
+            raise
+    return None if child.returncode == 0 else said.strip()[-500:] or f"exit status {child.returncode}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +92,16 @@ def records(programs: Programs, wal: Path, wal_timeline: int, start: int) -> Ite
         assert dump.stdout is not None
         try:
             for line in dump.stdout:
-                if (made := _TABLESPACE.search(line)) is not None:
+                if (made := _TABLESPACE.match(line)) is not None:
                     yield TablespaceMade(lsn(made[1]))
-                elif (ended := _ENDED.search(line)) is not None:
-                    yield Ended(datetime.strptime(f"{ended[1]}+0000", "%Y-%m-%d %H:%M:%S.%f%z"))
+                elif (ended := _ENDED.match(line)) is not None:
+                    yield Ended(_moment(ended[2]))
         finally:
             dump.kill()
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.strptime(f"{text}+0000", "%Y-%m-%d %H:%M:%S.%f%z")
+    except ValueError:
+        raise DamageError(f"WAL has a transaction that ended at {text}, which is no moment") from None

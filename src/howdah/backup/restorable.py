@@ -27,12 +27,14 @@ class Contents:
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
     """chain: a full base backup, then the incremental ones that build on it. wal: every segment from the first that
-    the last of the chain needs, in order, without a hole. target: None for everything."""
+    the last of the chain needs, in order, without a hole. target: None for everything. broken: in words, where more
+    WAL follows behind a hole; then only what certainly ends before it can be restored."""
 
     chain: tuple[BaseBackup, ...]
     wal: tuple[Segment, ...]
     histories: tuple[int, ...]
     target: datetime | None
+    broken: str | None = None
 
 
 def window(contents: Contents) -> Window | None:
@@ -58,8 +60,11 @@ def plan(contents: Contents, target: datetime | None) -> RestorePlan:
     else:
         raise NotRestorableError(_between(found))
     wal = _path(contents, base)
-    _check_reach(contents, base, wal, target)
-    return RestorePlan(_chain(contents, base), tuple(one.segment for one in wal), tuple(contents.histories), target)
+    broken = _hole(contents, base, wal)
+    if broken is not None and (target is None or target > wal[-1].modified):
+        raise DamageError(broken)
+    segments = tuple(one.segment for one in wal)
+    return RestorePlan(_chain(contents, base), segments, tuple(contents.histories), target, broken)
 
 
 def _check(found: Window, target: datetime) -> None:
@@ -77,18 +82,19 @@ def _between(found: Window) -> str:
     return f"Restore target must be between {text(found.earliest)} and {text(found.latest)}"
 
 
-def _check_reach(contents: Contents, base: BaseBackup, path: Sequence[StoredWal], target: datetime | None) -> None:
+def _hole(contents: Contents, base: BaseBackup, path: Sequence[StoredWal]) -> str | None:
     """Where the path ends early, because a segment is missing, what is later cannot be restored from this base."""
     last = path[-1]
     legs = _legs(contents, base.wal_timeline)
     beyond = [one for one in contents.wal if one.segment.number > last.segment.number and _is_on(legs, one.segment)]
-    if beyond and (target is None or target > last.modified):
+    if beyond:
         missing = last.segment.number + (0 if last.partial else 1)
         names = " or ".join(Segment(leg.wal_timeline, missing).name for leg in legs if leg.first <= missing <= leg.last)
-        raise DamageError(
+        return (
             f"the WAL segment {names} is missing or incomplete in the archive:"
             f" what can be restored ends at {text(last.modified)}"
         )
+    return None
 
 
 def _chain(contents: Contents, base: BaseBackup) -> tuple[BaseBackup, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -28,15 +27,8 @@ _LINKS = "tablespace_map"
 """Where tablespaces were; they come back as directories in ``pg_tblspc``, so that no server writes into another's."""
 
 
-def unpack_apart(source: Path, target: Path) -> None:
-    """The same in a process of its own, which can touch nothing else. Raises DamageError."""
-    done = subprocess.run(command(source, target), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise DamageError(done.stderr.strip()[-500:])
-
-
 def command(source: Path, target: Path) -> list[str]:
-    """What unpacks ``source`` into ``target``."""
+    """What unpacks ``source`` into ``target`` in a process of its own, which can touch nothing else."""
     python = [sys.executable, "-I", "-m", __spec__.name, str(source), str(target)]
     package = Path(__file__).resolve().parent.parent.parent
     places = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent.parent, package]

@@ -9,12 +9,13 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Connection
 
+from howdah.control.clock import utc_now
 from howdah.control.effects import Effects
 from howdah.control.publisher import Opening, Publisher
 from howdah.control.states import derive, restart_seen
 from howdah.control.vault import Kind, Vault
 from howdah.domain.errors import Unavailable
-from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.ids import ServiceId
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Engine, Removal
@@ -24,6 +25,9 @@ from howdah.store.store import Store
 
 REMOVAL_SECONDS = 0.1
 """Between two looks at a service that is not gone yet."""
+
+READ_SECONDS = 1.0
+"""Between two looks at a service whose backups are still being read."""
 
 LISTENING_SECONDS = 1.0
 UNSETTLED = 0.0
@@ -72,7 +76,7 @@ class Passes:
             self._publisher.doubt(service)
         if stored.service.state is ServiceState.DELETING:
             await self._publish_if_possible(service)
-            return await self._remove(service, stored.timeline)
+            return await self._remove(stored)
         await self._publisher.publish(service)
         spec = _spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(service, sealed))
@@ -102,8 +106,13 @@ class Passes:
         except Unavailable as error:
             log.warning("a service is deleted before its route", service=service.ubid, reason=str(error))
 
-    async def _remove(self, service: ServiceId, timeline: TimelineId) -> float | None:
-        if await self._engine.remove(service, timeline) is Removal.STILL_THERE:
+    async def _remove(self, stored: StoredService) -> float | None:
+        service = stored.service.id
+        if await self._engine.remove(service, stored.timeline) is Removal.STILL_THERE:
+            return REMOVAL_SECONDS
+        if await self._are_backups_read(stored):
+            return READ_SECONDS
+        if await self._engine.forget_backups(stored.timeline) is Removal.STILL_THERE:
             return REMOVAL_SECONDS
 
         def forget(connection: Connection) -> None:
@@ -114,6 +123,19 @@ class Passes:
         self._forget(service)
         await self._store.forget()
         return None
+
+    async def _are_backups_read(self, stored: StoredService) -> bool:
+        """Whether another service is being restored from its backups, so that they have to stay until that is over."""
+        readers = services.readers(self._store, stored.timeline)
+        if not readers:
+            return False
+        service = stored.service
+        reason = f"its backups are needed until {', '.join(one.ubid for one in readers)} is restored or deleted"
+        if reason != service.state_reason:
+            await self._store.write(
+                lambda connection: services.set_state(connection, service.id, ServiceState.DELETING, reason)
+            )
+        return True
 
     def _forget(self, service: ServiceId) -> None:
         """It is gone, though the engine may still tell of what happened to it before."""
@@ -141,7 +163,7 @@ class Passes:
             opening = Opening(spec.id, seen.endpoint, stored.restart)
             await self._publisher.open(opening)
         try:
-            await self._store.write(lambda connection: _write(connection, spec, status))
+            await self._store.write(lambda connection: _write(connection, spec, status, utc_now()))
         finally:
             if opening is not None:
                 self._publisher.close(opening)
@@ -171,7 +193,7 @@ def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
         restart=stored.restart,
         password_version=stored.password_version,
         timeline=stored.timeline,
-        source=stored.source,
+        source=stored.source if stored.restored_at is None else None,
         backup=stored.backup,
     )
 
@@ -187,13 +209,15 @@ def _known(stored: StoredService) -> _Seen:
     return _Seen(service.state, service.state_reason, stored.endpoint, stored.restart_seen, service.earliest_restore)
 
 
-def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus) -> None:
+def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus, now: datetime) -> None:
     """From what is stored now: a command may have come since the pass began."""
     stored = services.within(connection, spec.id)
     if stored is None or stored.service.state is ServiceState.DELETING:
         return
     seen = _seen(stored, spec, status)
     services.set_state(connection, spec.id, seen.state, seen.reason)
+    if status.ready and stored.source is not None and stored.restored_at is None:
+        services.set_restored(connection, spec.id, now)
     services.set_seen(
         connection,
         spec.id,

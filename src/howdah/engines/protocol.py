@@ -40,7 +40,11 @@ class Engine(Protocol):
         ...
 
     async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:
-        """One pass toward nothing being left of the service, its backups (``timeline``) included.
+        """One pass toward nothing being left of the service but its backups (``timeline``)."""
+        ...
+
+    async def forget_backups(self, timeline: TimelineId) -> Removal:
+        """One pass toward nothing being left of the backups of a service that has been removed.
 
         Raises Unavailable while the archive is out of reach.
         """

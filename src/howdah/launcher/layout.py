@@ -87,6 +87,10 @@ class Layout:
     def pool(self) -> Path:
         return self.state / "pool"
 
+    @property
+    def spool(self) -> Path:
+        return self.state / "spool"
+
     def service(self, service: ServiceId) -> Path:
         return self.services / service.ubid
 

@@ -20,7 +20,7 @@ from howdah.domain.tags import Tag
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import hostnames, secrets, services
-from howdah.store.times import from_ms, maybe_from_us, maybe_to_us, to_ms
+from howdah.store.times import from_ms, maybe_from_ms, maybe_from_us, maybe_to_us, to_ms
 
 PASSWORD = "password"
 """The kind of the sealed secret that is read together with a service."""
@@ -32,7 +32,7 @@ class StoredService:
 
     restart, password_version: as in ``ServiceSpec``; restart_seen: which restart the engine has done, 0 at first.
     endpoint: where its primary was last seen. renew_at: when the certificate is due.
-    timeline, source, backup: as in ``ServiceSpec``.
+    timeline, source, backup: as in ``ServiceSpec``. restored_at: since when it needs its source no more.
     """
 
     service: Service
@@ -45,6 +45,7 @@ class StoredService:
     endpoint: Endpoint | None
     timeline: TimelineId
     source: RestoreSource | None = None
+    restored_at: datetime | None = None
     backup: int = 0
 
 
@@ -92,6 +93,7 @@ _MORE = (
     services.c.timeline,
     services.c.source_timeline,
     services.c.restore_target,
+    services.c.restored_at,
     services.c.backup,
 )
 _NAMED = services.join(hostnames, (hostnames.c.service == services.c.id) & hostnames.c.expires_at.is_(None))
@@ -115,6 +117,13 @@ _ALL_IDS = Prepared(select(services.c.id).order_by(services.c.number))
 _DUE = Prepared(
     select(services.c.id).where(
         (services.c.certificate_renew_at <= bindparam("now")) | (services.c.certificate_renew_at > bindparam("latest"))
+    )
+)
+_READERS = Prepared(
+    select(services.c.id).where(
+        services.c.source_timeline == bindparam("timeline"),
+        services.c.restored_at.is_(None),
+        services.c.state != ServiceState.DELETING,
     )
 )
 _PLACE = Prepared(select(services.c.state, services.c.restart, services.c.host, services.c.port).where(_ID))
@@ -216,6 +225,15 @@ def set_backup(connection: Connection, service: ServiceId, backup: int) -> None:
     _update(connection, service, backup=backup)
 
 
+def set_restored(connection: Connection, service: ServiceId, at: datetime) -> None:
+    _update(connection, service, restored_at=to_ms(at))
+
+
+def readers(store: Store, timeline: TimelineId) -> list[ServiceId]:
+    """Services whose restoration from this timeline is not over."""
+    return [ServiceId(UUID(row[0])) for row in store.all(_READERS, {"timeline": str(timeline.uuid)})]
+
+
 def set_state(connection: Connection, service: ServiceId, state: ServiceState, reason: str | None = None) -> None:
     _update(connection, service, state=state, state_reason=reason)
 
@@ -271,7 +289,7 @@ def _service(row: tuple[Any, ...]) -> Service:
 
 def _stored(row: tuple[Any, ...]) -> StoredService:
     ca_certificates, certificate, renew_at, restart, restart_seen, password_version, *more = row[len(_SERVICE) :]
-    host, port, timeline, source_timeline, target, backup = more
+    host, port, timeline, source_timeline, target, restored_at, backup = more
     return StoredService(
         service=_service(row),
         ca_certificates=ca_certificates,
@@ -283,6 +301,7 @@ def _stored(row: tuple[Any, ...]) -> StoredService:
         endpoint=_endpoint(host, port),
         timeline=_timeline(timeline),
         source=None if source_timeline is None else RestoreSource(_timeline(source_timeline), maybe_from_us(target)),
+        restored_at=maybe_from_ms(restored_at),
         backup=backup,
     )
 

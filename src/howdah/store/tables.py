@@ -80,6 +80,7 @@ services = Table(
     Column("timeline", Text),
     Column("source_timeline", Text),
     Column("restore_target", Integer),
+    Column("restored_at", Integer),
     Column("backup", Integer, nullable=False, server_default="0"),
     Column("earliest_restore", Integer),
 )

@@ -23,7 +23,9 @@ from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.adoption import adopt, adopt_all, tidy
 from howdah.engines.local.allocation import Allocation, number_range
 from howdah.engines.local.archiving.archives import Archives
-from howdah.engines.local.archiving.line import Serving
+from howdah.engines.local.archiving.receiver import end_receivers
+from howdah.engines.local.archiving.receiving import Serving
+from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
 from howdah.engines.local.configuration import configuration
 from howdah.engines.local.last_words import last_words
@@ -82,6 +84,8 @@ class LocalEngine:
         await asyncio.to_thread(tidy, machine)
         if self._settings.backup.enabled:
             await self._start_archives(machine)
+        else:
+            await asyncio.to_thread(end_receivers, machine.layout.spool)
         for pool in machine.pools.values():
             await pool.start()
         self._prober = asyncio.create_task(probe_all(machine, self._probe_times))
@@ -132,12 +136,16 @@ class LocalEngine:
             return Removal.STILL_THERE
         if timeline is not None and self._archives is not None:
             self._archives.expect_end(timeline)
-        removal = await remove_service(self._ready_machine(), service)
-        if removal is Removal.REMOVED and timeline is not None and self._archives is not None:
-            if self._restorations is not None and self._restorations.reads(timeline):
-                return Removal.STILL_THERE
-            await self._archives.forget(timeline)
-        return removal
+        return await remove_service(self._ready_machine(), service)
+
+    async def forget_backups(self, timeline: TimelineId) -> Removal:
+        if self._archives is None:
+            await asyncio.to_thread(Spool(self._ready_machine().layout.spool / timeline.ubid).remove)
+            return Removal.REMOVED
+        if self._restorations is not None and self._restorations.reads(timeline):
+            return Removal.STILL_THERE
+        await self._archives.forget(timeline)
+        return Removal.REMOVED
 
     async def restorable(self, timeline: TimelineId, target: datetime | None) -> None:
         await self._ready_archives().check(timeline, target)
@@ -147,7 +155,7 @@ class LocalEngine:
 
     def backup_began(self, timeline: TimelineId) -> datetime | None:
         line = self._archives.line(timeline) if self._archives is not None else None
-        return None if line is None else line.base_began
+        return None if line is None else line.backing_up.began
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
         return await self._ready_archives().status(timeline)
@@ -176,12 +184,14 @@ class LocalEngine:
             return None
         machine, instance, running = self._ready_machine(), seen.instance, seen.running
         serving: Serving | None = None
-        if instance is not None and running is not None and running.phase is Phase.READY:
+        used = spec.source is None or seen.password_version is not None
+        if used and instance is not None and running is not None and running.phase is Phase.READY:
             serving = Serving(
                 process=Started(running.pid, running.started),
                 binaries=machine.binaries[spec.postgres_version],
                 sockets=machine.layout.of(instance).sockets,
                 port=instance.port,
+                storage_gib=spec.size.storage_gib,
                 asked=spec.backup,
             )
         line = self._archives.follow(spec, serving)

@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from howdah.backup.assemble import assemble
 from howdah.backup.errors import BackupError
 from howdah.backup.programs import Programs
 from howdah.domain.backups import RestoreSource
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId, TimelineId
-from howdah.engines.local.archiving.archives import Archives
+from howdah.engines.local.archiving.archives import Archives, late
 from howdah.engines.local.binaries import Binaries
 from howdah.launcher.files import sync_filesystem
 
+_log = structlog.get_logger()
 DIRECTORY = "restored"
 """Where they lie, in the directory of the pool."""
 
@@ -79,11 +82,14 @@ class Restorations:
             return None
         try:
             return work.task.result()
-        except (HowdahError, OSError):
+        except Exception as error:
             if work.next_try == 0.0:
                 work.failures += 1
                 work.next_try = time.monotonic() + min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(work.failures - 1, 16))
-            raise
+            if isinstance(error, HowdahError | OSError):
+                raise
+            _log.error("a defect of restoring", exc_info=error)
+            raise BackupError(f"it cannot be restored: {error!r}") from error
 
     def doing(self, service: ServiceId) -> str | None:
         """In words, how far it is."""
@@ -124,8 +130,7 @@ class Restorations:
     async def _restore(self, service: ServiceId, source: RestoreSource, binaries: Binaries) -> Restored:
         work = self._works[service]
         line = self._archives.line(source.timeline)
-        if line is not None:
-            await line.catch_up(CATCH_UP_SECONDS)
+        complete = line is None or await line.catch_up(CATCH_UP_SECONDS)
 
         def progress(doing: str, done: float) -> None:
             work.doing, work.done = doing, done
@@ -146,4 +151,8 @@ class Restorations:
             sync_filesystem(directory)
             return Restored(f"{DIRECTORY}/{service.ubid}", made.target)
 
-        return await asyncio.to_thread(make)
+        made = await asyncio.to_thread(make)
+        # One with a later transaction has all that was before that; else who knows what is still on its way.
+        if line is not None and line.serves and not complete and made.target is None:
+            raise late(line, await line.known_until())
+        return made

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 
 from howdah.backup.archive import Archive, open_archive
 from howdah.backup.assemble import contents
-from howdah.backup.errors import BackupError
-from howdah.backup.restorable import plan, window
+from howdah.backup.errors import StoreError
+from howdah.backup.restorable import plan, text, window
 from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import ServiceSpec
 from howdah.domain.settings import BackupSettings
-from howdah.engines.local.archiving.line import Line, Serving, Shared
+from howdah.engines.local.archiving.backing_up import Shared
+from howdah.engines.local.archiving.line import Line
 from howdah.engines.local.archiving.receiver import find_receivers
+from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool
 from howdah.launcher.layout import Layout
 
@@ -37,7 +38,7 @@ class Archives:
 
     def __init__(self, settings: BackupSettings, layout: Layout, changed: Callable[[ServiceId], None]) -> None:
         self._archive = open_archive(settings, layout.state)
-        self._spools = layout.state / "spool"
+        self._spools = layout.spool
         self._changed = changed
         self._lines: dict[TimelineId, Line] = {}
         self._shared = Shared(settings, asyncio.Semaphore(COLLECTING), asyncio.Semaphore(settings.parallel))
@@ -64,7 +65,7 @@ class Archives:
             return None
         line = self._lines.get(spec.timeline)
         if line is None:
-            if serving is None:
+            if serving is None and not self.spool(spec.timeline).wal.is_dir():
                 return None
             line = self._lines[spec.timeline] = self._new_line(spec, spec.timeline)
             line.start()
@@ -77,31 +78,30 @@ class Archives:
     async def bases(self, timeline: TimelineId) -> list[BaseBackup]:
         """Those that count, oldest first. Raises StoreError, DamageError."""
         line = self._lines.get(timeline)
-        if line is not None and line.bases:
-            return list(line.bases)
+        if line is not None and line.backing_up.bases:
+            return list(line.backing_up.bases)
         return await asyncio.to_thread(self._archive.timeline(timeline).bases)
 
     async def check(self, timeline: TimelineId, target: datetime | None) -> None:
         """Raises NotRestorableError, DamageError, StoreError when a restoration to ``target`` could not succeed."""
         line = self._lines.get(timeline)
-        if line is not None:
-            with suppress(BackupError):
-                await line.catch_up(CHECK_SECONDS)
+        if line is not None and not await line.catch_up(CHECK_SECONDS) and line.serves:
+            known = await line.known_until()
+            if target is None or known is None or target > known:
+                raise late(line, known)
         archive = self._archive.timeline(timeline)
         await asyncio.to_thread(lambda: plan(contents(archive), target))
 
     async def status(self, timeline: TimelineId) -> ArchiveStatus:
         """Raises StoreError, DamageError."""
         there = await asyncio.to_thread(contents, self._archive.timeline(timeline))
-        # As ``bases`` has them: a backup that one call tells of and another does not would be asked for in vain.
-        bases = await self.bases(timeline)
         waiting = await asyncio.to_thread(self.spool(timeline).waiting)
         line = self._lines.get(timeline)
         return ArchiveStatus(
-            bases=tuple(bases),
+            bases=tuple(line.backing_up.bases if line is not None and line.backing_up.bases else there.bases),
             window=window(there),
-            under_way=line.base_began if line is not None else None,
-            problem=(line.problem or line.base_problem) if line is not None else None,
+            under_way=line.backing_up.began if line is not None else None,
+            problem=line.problem if line is not None else None,
             waiting_bytes=waiting.size,
         )
 
@@ -115,9 +115,10 @@ class Archives:
 
     async def end(self, timeline: TimelineId) -> None:
         """Stop archiving a service whose server has ended for good."""
-        line = self._lines.pop(timeline, None)
+        line = self._lines.get(timeline)
         if line is not None:
             await line.end()
+            self._lines.pop(timeline, None)
         if (left := self._found.pop(self.spool(timeline).home, None)) is not None:
             left.signal(signal.SIGKILL)
             left.close()
@@ -136,7 +137,7 @@ class Archives:
             shared=self._shared,
             facts={"service": spec.id.ubid, "hostname": spec.hostnames[0], "postgres": spec.postgres_version},
             changed=lambda: self._changed(spec.id),
-            receiver=self._found.pop(spool.home, None),
+            found=self._found.pop(spool.home, None),
         )
 
     async def _tick(self) -> None:
@@ -144,3 +145,10 @@ class Archives:
             await asyncio.sleep(REMOTE_TICK if self._archive.remote else TICK)
             for line in self._lines.values():
                 line.look()
+
+
+def late(line: Line, known: datetime | None) -> StoreError:
+    """What its server has committed has not reached the archive, so that nobody knows what is missing."""
+    until = "nothing yet" if known is None else f"everything until {text(known)}"
+    why = f" ({line.problem})" if line.problem is not None else ""
+    return StoreError(f"the archive has {until}, and what was committed since is late{why}; try again later")

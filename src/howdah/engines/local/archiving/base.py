@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,22 +22,26 @@ from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.archiving.whole import run_whole
 from howdah.engines.local.binaries import Binaries
 from howdah.engines.local.connection import connect
-from howdah.launcher.rights import SETPRIV
 
 MANIFEST = "backup_manifest"
 _BEHIND_TENANTS = ("nice", "-n", "10")
-_UNTIL_WE_END = (SETPRIV, "--pdeathsig", "KILL", "--")
+STALLED_SECONDS = 600.0
+"""A base backup that has written nothing for so long is given up."""
+
+LARGEST_MANIFEST = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The server that is backed up. ``rate_mib``: MiB/s that it may be read with; 0 is no limit."""
+    """The server that is backed up. ``rate_mib``: MiB/s that it may be read with; 0 is no limit. ``largest``: bytes of
+    a file that its backup may have."""
 
     binaries: Binaries
     sockets: Path
     port: int
     pid: int
     rate_mib: int
+    largest: int
 
 
 async def take_base(
@@ -54,7 +59,11 @@ async def take_base(
     try:
         tablespaces = await _tablespaces(source)
         options = await _options(source, spool, archive, parent)
-        await _run(source, "pg_basebackup", f"--pgdata={directory}", *options, write=[spool.base])
+        programs, environment = _programs(source)
+        command = programs.command(
+            "pg_basebackup", f"--pgdata={directory}", *options, write=[spool.base], largest=source.largest
+        )
+        await _child("pg_basebackup", command, environment, grows=directory)
         finished = datetime.now(UTC)
         await _verify(source, directory, spool.base / "unpacked")
         facts = await asyncio.to_thread(_manifest_facts, directory / MANIFEST)
@@ -122,19 +131,22 @@ async def _verify(source: Source, directory: Path, unpacked: Path) -> None:
     await asyncio.to_thread(shutil.rmtree, unpacked)
 
 
-async def _run(
-    source: Source, program: str, *arguments: str, read: Sequence[Path] = (), write: Sequence[Path] = ()
-) -> None:
+async def _run(source: Source, program: str, *arguments: str, read: Sequence[Path] = ()) -> None:
+    programs, environment = _programs(source)
+    await _child(program, programs.command(program, *arguments, read=read), environment)
+
+
+def _programs(source: Source) -> tuple[Programs, dict[str, str]]:
     environment = source.binaries.environment | CLIENT | {"PGAPPNAME": "howdah_backup"}
-    programs = Programs(source.binaries.root / "bin", environment)
-    await _child(program, programs.command(program, *arguments, read=read, write=write), environment)
+    return Programs(source.binaries.root / "bin", environment), environment
 
 
-async def _child(called: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run to its end; it ends when this is cancelled."""
+async def _child(
+    called: str, command: Sequence[str], environment: Mapping[str, str], grows: Path | None = None
+) -> None:
+    """Run to its end; it ends when this is cancelled. ``grows``: a directory in which it writes all the time."""
     child = await asyncio.create_subprocess_exec(
         *_BEHIND_TENANTS,
-        *_UNTIL_WE_END,
         *command,
         env={"PATH": "/usr/bin:/bin", **environment},
         stdin=asyncio.subprocess.DEVNULL,
@@ -143,14 +155,36 @@ async def _child(called: str, command: Sequence[str], environment: Mapping[str, 
         cwd="/",
     )
     try:
-        _, said = await child.communicate()
-    except asyncio.CancelledError:
-        child.kill()
+        if grows is not None:
+            said = await _watched(child, grows)
+        else:
+            _, said = await child.communicate()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            child.kill()
         await child.wait()
         raise
     if child.returncode != 0:
         words = said.decode(errors="replace").strip()[-500:]
         raise BackupError(f"{called} failed: {words or f'exit status {child.returncode}'}")
+
+
+async def _watched(child: asyncio.subprocess.Process, grows: Path) -> bytes:
+    """What it says until its end. Raises BackupError when it writes nothing any more: a tenant can stop its server."""
+    end = asyncio.ensure_future(child.communicate())
+    size = -1
+    while True:
+        done, _ = await asyncio.wait([end], timeout=STALLED_SECONDS)
+        if done:
+            return end.result()[1]
+        before, size = size, await asyncio.to_thread(_size, grows)
+        if size == before:
+            end.cancel()
+            raise BackupError(f"the server has sent nothing for {STALLED_SECONDS:.0f} s")
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.glob("*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +198,8 @@ class _Facts:
 
 def _manifest_facts(path: Path) -> _Facts:
     """What Postgres' manifest says (its documentation, chapter "Backup Manifest Format"). Raises BackupError."""
+    if path.stat().st_size > LARGEST_MANIFEST:
+        raise BackupError(f"the manifest of a base backup is larger than {LARGEST_MANIFEST} bytes")
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
         ranges = manifest["WAL-Ranges"]

@@ -87,7 +87,7 @@ class Collector:
         except FileNotFoundError:  # It has become whole meanwhile.
             return
         # A file's time is no finer than a tick of the kernel: a write just after this read may have left it as it was.
-        self.settled = looked - modified > _TICK_NS
+        self.settled = abs(looked - modified) > _TICK_NS
         self._grown = (segment, modified) if self.settled else None
 
     def _look_for_gap(self, segment: Segment) -> None:
@@ -96,20 +96,22 @@ class Collector:
         if last is None or last.segment.wal_timeline != segment.wal_timeline:
             return
         if segment.number > last.segment.number + (0 if last.partial else 1):
-            self.archive.note_gap(Gap(self._last_moment(last), None, LOST))
+            self.archive.note_gap(Gap(self.known_until() or last.modified, None, LOST))
             self.gap_open = True
 
-    def _last_moment(self, last: StoredWal) -> datetime:
-        """The last one of which is known that nothing is missing: a transaction ended then, or a backup was finished.
-        When WAL was received says less, a receiver may be late."""
+    def known_until(self) -> datetime | None:
+        """The last moment of which is known that nothing until then is missing: a transaction ended, or a backup was
+        finished. When WAL was received says less: a receiver may be late."""
+        self._load()
+        last = self._last
         known = [base.finished_at for base in self.archive.bases()]
-        if self.programs is not None:
+        if self.programs is not None and last is not None:
             with TemporaryDirectory(dir=self.spool.home) as scratch:
                 segment, wal = last.segment, Path(scratch)
                 self.archive.fetch_wal(segment.name, wal / segment.name)
                 found = records(self.programs, wal, segment.wal_timeline, segment.start)
                 known += [record.at for record in found if isinstance(record, Ended)]
-        return max(known, default=last.modified)
+        return max(known, default=None)
 
     def _note(self, segment: Segment, modified: float, *, partial: bool) -> None:
         self._last = StoredWal(segment, partial, 0, datetime.fromtimestamp(modified, UTC))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from howdah.backup.programs import Programs
+from howdah.backup.wal import SEGMENT_BYTES
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries
 from howdah.launcher.processes import all_pids, has_ended, inspect_process, started_at
@@ -18,6 +19,9 @@ from howdah.launcher.servers import Started
 SLOT = "howdah_archive"
 NAME = "howdah_archive"
 """Its replication slot, and its name in ``pg_stat_replication``."""
+
+LARGEST_FILE = 4 * SEGMENT_BYTES
+"""More than a segment, and no disk full of complaints: what it is sent is a tenant's."""
 
 CLIENT = {
     "PGSSLMODE": "disable",
@@ -33,6 +37,9 @@ CLIENT = {
             "idle_session_timeout": "0",
             "post_auth_delay": "0",
             "log_replication_commands": "off",
+            # Whatever else a receiver says is taken for a complaint, and some of it is looked for in English.
+            "client_min_messages": "error",
+            "lc_messages": "C",
         }.items()
     ),
 }
@@ -72,6 +79,8 @@ def start_receiver(binaries: Binaries, spool: Spool, sockets: Path, port: int) -
         *(_PROGRAM, f"--directory={spool.wal}", f"--slot={SLOT}", "--status-interval=1"),
         *(f"--host={sockets}", f"--port={port}", "--username=postgres", "--no-password"),
         write=[spool.wal],
+        largest=LARGEST_FILE,
+        outlives=True,
     )
     output = os.open(spool.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
@@ -106,3 +115,10 @@ def find_receivers(spools: Path) -> dict[Path, Receiver]:
                 except ProcessLookupError:
                     continue
     return found
+
+
+def end_receivers(spools: Path) -> None:
+    """Those of a state directory whose services are not archived any more."""
+    for receiver in find_receivers(spools).values():
+        receiver.signal(signal.SIGKILL)
+        receiver.close()

@@ -28,12 +28,19 @@ async def ensure_slot(sockets: Path, port: int, *, pid: int, anew: bool = False)
         )
 
 
-async def has_all(sockets: Path, port: int, *, pid: int) -> bool:
-    """Whether its receiver has written all that the server has flushed. Raises Unavailable."""
+async def flushed_until(sockets: Path, port: int, *, pid: int) -> str:
+    """The position until which the server has everything durably. Raises Unavailable."""
+    async with connect(str(sockets), port, pid=pid) as connection:
+        found = await connection.execute("SELECT pg_current_wal_flush_lsn()::text")
+        return str((await found.fetchall())[0][0])
+
+
+async def has_until(sockets: Path, port: int, until: str, *, pid: int) -> bool:
+    """Whether its receiver has written everything until that position. Raises Unavailable."""
     async with connect(str(sockets), port, pid=pid) as connection:
         found = await connection.execute(
-            "SELECT coalesce(bool_or(s.write_lsn >= pg_current_wal_flush_lsn()), false)"
-            " FROM pg_replication_slots r JOIN pg_stat_replication s ON s.pid = r.active_pid"
-            f" WHERE r.slot_name = '{SLOT}'"  # pyright: ignore[reportArgumentType]
+            "SELECT coalesce(bool_or(s.write_lsn >= %s::pg_lsn), false)"
+            " FROM pg_replication_slots r JOIN pg_stat_replication s ON s.pid = r.active_pid WHERE r.slot_name = %s",
+            (until, SLOT),
         )
         return bool((await found.fetchall())[0][0])

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from howdah.backup.wal import HISTORY, PARTIAL, Segment
+from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,14 @@ class Spool:
         return self.home / "receiver.log"
 
     def make(self) -> None:
-        """Raises OSError."""
+        """Ready for a receiver, which refuses a segment that an earlier one did not come to fill up with zeros. Raises
+        OSError."""
         self.wal.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self.wal.glob("*" + PARTIAL):
+            if path.stat().st_size not in (0, SEGMENT_BYTES):
+                facts = path.stat()
+                os.truncate(path, SEGMENT_BYTES)
+                os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
     def waiting(self) -> Waiting:
         """Raises OSError."""

@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.add_column("services", sa.Column("timeline", sa.Text))
     op.add_column("services", sa.Column("source_timeline", sa.Text))
     op.add_column("services", sa.Column("restore_target", sa.Integer))
+    op.add_column("services", sa.Column("restored_at", sa.Integer))
     op.add_column("services", sa.Column("backup", sa.Integer, nullable=False, server_default="0"))
     op.add_column("services", sa.Column("earliest_restore", sa.Integer))
     connection = op.get_bind()

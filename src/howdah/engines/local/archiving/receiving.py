@@ -1,0 +1,119 @@
+"""One receiver for a server, kept running: against the server that runs now, and without complaints."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from howdah.engines.local.archiving.receiver import Receiver, start_receiver
+from howdah.engines.local.archiving.slot import ensure_slot
+from howdah.engines.local.archiving.spool import Spool
+from howdah.engines.local.archiving.whole import run_whole
+from howdah.engines.local.binaries import Binaries
+from howdah.launcher.servers import Started
+
+_END_SECONDS = 5.0
+_POLL = 0.02
+_LONGEST_PAUSE = 30.0
+_LONGEST_COMPLAINT = 1000
+_GONE = "has already been removed"
+"""What a receiver says when its server no longer has the WAL that it goes on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that lets clients in. ``storage_gib``: what it may store. ``asked``: as in ``ServiceSpec.backup``."""
+
+    process: Started
+    binaries: Binaries
+    sockets: Path
+    port: int
+    storage_gib: int
+    asked: int
+
+
+@dataclass(slots=True)
+class Receiving:
+    """``receiver``: one that was found running. ``drained``: brings what is in the spool to the archive.
+
+    paused: none is to run. problem: what is wrong with it again and again, in words.
+    """
+
+    spool: Spool
+    drained: Callable[[], Awaitable[None]]
+    receiver: Receiver | None = None
+    paused: bool = False
+    problem: str | None = None
+    _against: Started | None = None
+    _restarts: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether one should run and does not."""
+        return self.receiver is not None and self.receiver.ended
+
+    async def keep(self, serving: Serving | None) -> None:
+        """Have one run. Raises Unavailable, StoreError, OSError."""
+        receiver = self.receiver
+        if receiver is not None and self._against is None and serving is not None:
+            self._against = serving.process if receiver.process.started >= serving.process.started else None
+        current = serving is not None and self._against == serving.process
+        complaint = await asyncio.to_thread(self._complaint)
+        if current and receiver is not None and not receiver.ended and not complaint:
+            self._restarts, self.problem = 0, None
+            return
+        if serving is None or self.paused:
+            return
+        if current and (complaint or receiver is not None):
+            await self._wait_to_restart(complaint)
+        await self.end()
+        gone = _GONE in complaint
+        if gone:
+            await self.drained()
+            await asyncio.to_thread(self.spool.begin_anew)
+        # A receiver that asked for WAL that is gone has moved its slot there.
+        await ensure_slot(serving.sockets, serving.port, pid=serving.process.pid, anew=gone)
+        await run_whole(self._start, serving)
+
+    def _start(self, serving: Serving) -> None:
+        # Here, on a thread that comes to its end: one that is started is known, also when nobody waits any more.
+        self.receiver = start_receiver(serving.binaries, self.spool, serving.sockets, serving.port)
+        self._against = serving.process
+
+    async def end(self) -> None:
+        receiver, self.receiver, self._against = self.receiver, None, None
+        if receiver is None:
+            return
+        loop = asyncio.get_running_loop()
+        receiver.signal(signal.SIGINT)
+        asked = loop.time()
+        while not receiver.ended:
+            if loop.time() - asked > _END_SECONDS:
+                receiver.signal(signal.SIGKILL)
+            await asyncio.sleep(_POLL)
+        receiver.close()
+
+    def close(self) -> None:
+        """Stop watching it; it goes on."""
+        if self.receiver is not None:
+            self.receiver.close()
+            self.receiver = None
+
+    async def _wait_to_restart(self, complaint: str) -> None:
+        self._restarts += 1
+        if self._restarts > 1:
+            self.problem = f"WAL cannot be received: {complaint or 'the receiver ended'}"
+            await asyncio.sleep(min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._restarts, 10)))
+
+    def _complaint(self) -> str:
+        """What the receiver has said, which it only does when something is wrong; the end of it."""
+        try:
+            with self.spool.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_COMPLAINT))
+                return file.read(_LONGEST_COMPLAINT).decode(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
