@@ -142,21 +142,15 @@ class Bench:
 
     def _archiving(self) -> None:
         unarchived = self._server("unarchived")
-        services = {name: self._service(unarchived, name) for name in ("off", "copying")}
+        off = archiving.Contestant(self._loaded(unarchived, "off"))
         contestants = {
-            archiving.OFF: archiving.off(services["off"]),
-            archiving.HOWDAH: archiving.howdah(self._service(self.archived, "archived")),
-            archiving.COPY: archiving.copying(services["copying"]),
-            archiving.AGAIN: archiving.off(services["off"]),
+            archiving.HOWDAH: archiving.howdah(self._loaded(self.archived, "archived")),
+            archiving.COPY: archiving.copying(self._loaded(unarchived, "copying")),
+            archiving.CONTROL: off,
         }
-        for service in {contestant.service for contestant in contestants.values()}:
-            service.fill(DATABASE, self.given.archiving_scale)
-            service.make_database(LOADED)
         contestants[archiving.HOWDAH].service.first_backup()
         if not self.given.without_barman:
-            streamed = self._service(unarchived, "streamed")
-            streamed.fill(DATABASE, self.given.archiving_scale)
-            streamed.make_database(LOADED)
+            streamed = self._loaded(unarchived, "streamed")
             barman = Barman(self.machine, streamed, "streamed")
             self.ending.callback(barman.close)
             contestants[archiving.BARMAN] = archiving.streaming(streamed, barman)
@@ -166,19 +160,29 @@ class Bench:
             "COPY": lambda service: service.load(LOADED, self.given.load_scale),
         }
         for what, load in loads.items():
-            self._report_archiving(what, archiving.measure(what, contestants, load, self.given.turns))
+            self._report_archiving(what, archiving.measure(what, off, contestants, load, self.given.turns))
+
+    def _loaded(self, server: Server, name: str) -> Service:
+        service = self._service(server, name)
+        service.fill(DATABASE, self.given.archiving_scale)
+        service.make_database(LOADED)
+        return service
 
     def _report_archiving(self, what: str, measured: dict[str, archiving.Measured]) -> None:
         print(f"\narchiving under {what}\n{throughput_table(measured)}", flush=True)
         self.results[what] = {name: asdict(each) for name, each in measured.items()}
-        howdah, off = measured[archiving.HOWDAH], measured[archiving.OFF]
-        cost = 1 - ratio(howdah.throughput, off.throughput)
+        howdah, barman = measured[archiving.HOWDAH], measured.get(archiving.BARMAN)
+        cost = 1 - statistics.median(howdah.of_off)
         self.targets.append(Target(f"{what}: part of the throughput that archiving costs", cost, COST))
-        if (barman := measured.get(archiving.BARMAN)) is not None:
-            slower = ratio(barman.throughput, howdah.throughput)
-            self.targets.append(Target(f"{what}: throughput with barman, of that with Howdah", slower, 1.0))
-            later = ratio(howdah.behind, barman.behind)
-            self.targets.append(Target(f"{what}: time to have all archived, of that of barman", later, 1.0))
+        if barman is not None:
+            self.targets += [
+                Target(
+                    f"{what}: throughput with barman, of that with Howdah", ratio(barman.of_off, howdah.of_off), 1.0
+                ),
+                Target(
+                    f"{what}: time until all is archived, of that of barman", ratio(howdah.behind, barman.behind), 1.0
+                ),
+            ]
 
     # -- what is measured
 
@@ -210,15 +214,16 @@ def spent(steps: list[dict[str, float]]) -> str:
 
 
 def throughput_table(measured: dict[str, archiving.Measured]) -> str:
-    off = measured[archiving.OFF].throughput
-    lines = [f"{'':34} {'per s':>10} {'of off':>7} {'min':>7} {'max':>7} {'behind, s':>10} {'max':>7} {'waiting':>10}"]
+    lines = [
+        f"{'':28} {'per s':>9} {'of off':>7} {'min':>6} {'max':>6} {'cores':>6} {'behind, s':>10} {'max':>6} {'waiting':>8}"
+    ]
     for name, each in measured.items():
-        ratios = [a / b for a, b in zip(each.throughput, off, strict=True)]
-        waiting = f"{statistics.median(each.waiting) / 1e6:7.1f} MB" if each.waiting else ""
+        waiting = statistics.median(a - b for a, b in zip(each.waiting, each.resting, strict=True)) / 1e6
+        of_off = each.of_off or [1.0]
         lines.append(
-            f"{name:34} {statistics.median(each.throughput):10,.0f} {statistics.median(ratios):7.3f}"
-            f" {min(ratios):7.3f} {max(ratios):7.3f} {statistics.median(each.behind):10.2f} {max(each.behind):7.2f}"
-            f" {waiting:>10}"
+            f"{name:28} {statistics.median(each.throughput):9,.0f} {statistics.median(of_off):7.3f}"
+            f" {min(of_off):6.2f} {max(of_off):6.2f} {statistics.median(each.cores):6.2f}"
+            f" {statistics.median(each.behind):10.2f} {max(each.behind):6.2f} {waiting:5.1f} MB"
         )
     return "\n".join(lines)
 
