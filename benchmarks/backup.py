@@ -214,9 +214,10 @@ def spent(steps: list[dict[str, float]]) -> str:
 
 
 def throughput_table(measured: dict[str, archiving.Measured]) -> str:
-    lines = [
-        f"{'':28} {'per s':>9} {'of off':>7} {'min':>6} {'max':>6} {'cores':>6} {'behind, s':>10} {'max':>6} {'waiting':>8}"
-    ]
+    titles = (
+        f"{'per s':>9} {'of off':>7} {'min':>6} {'max':>6} {'cores':>6} {'behind, s':>10} {'max':>6} {'waiting':>8}"
+    )
+    lines = [f"{'':28} {titles}"]
     for name, each in measured.items():
         waiting = statistics.median(a - b for a, b in zip(each.waiting, each.resting, strict=True)) / 1e6
         of_off = each.of_off or [1.0]
