@@ -119,6 +119,10 @@ class Bench:
         copied = copies.Copies(self.machine, service, barmen)
         times = copied.measure(self.given.rounds if "backup" in self.given.only else 1)
         if "backup" in self.given.only:
+            newest = service.status()["backups"][0]
+            assert newest["kind"] == "full"
+            self.results["size"] = {name: newest[name] for name in ("dataBytes", "storedBytes")}
+            print(f"\n{newest['dataBytes'] / 1e6:,.0f} MB of data, {newest['storedBytes'] / 1e6:,.0f} MB stored")
             self._report_copies("backup", times, copied.steps, copies.LIMIT, list(barmen))
         if "restore" in self.given.only:
             restored = restores.Restores(self.machine, service, copied, barmen)

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fixtures.server import eventually
+
 from backups.barman import Barman
 from backups.copies import Copies
 from backups.machine import Machine, end, free_port, quiet
 from backups.rounds import Times, rotated, say
 from backups.service import Service, delete
-from backups.steps import RestoreSteps
+from backups.steps import RestoreSteps, is_ready
 
 HOWDAH = "howdah"
 LIMIT = "tar, start"
@@ -135,6 +137,7 @@ class Restores:
         command = self._machine.program("postgres", "-D", data, *arguments)
         process = self._machine.spawn(command, self._machine.top / "restored.log")
         try:
+            eventually("the server is ready", lambda: is_ready(data), within=_LONGEST, every=0.01)
             yield f"host={home} port={port} user=postgres"
         finally:
             end(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -63,7 +64,7 @@ class RestoreSteps:
             "unpacking it": lambda: (scratch / "data").exists() or made.exists(),
             "fetching and reading the WAL": lambda: made.exists() or any(home.glob("*/data/PG_VERSION")),
             "putting it in place, durably": lambda: any(home.glob("*/data/postmaster.pid")),
-            "starting and replaying": lambda: _is_ready(home),
+            "starting and replaying": lambda: any(map(is_ready, home.glob("*/data"))),
         }
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
@@ -92,8 +93,11 @@ class RestoreSteps:
         self._last = now
 
 
-def _is_ready(home: Path) -> bool:
-    return any(pidfile.read_text().rstrip().endswith("ready") for pidfile in home.glob("*/data/postmaster.pid"))
+def is_ready(data: Path) -> bool:
+    """Whether the server of this data directory lets clients in, as it says itself."""
+    with suppress(FileNotFoundError):
+        return (data / "postmaster.pid").read_text().rstrip().endswith("ready")
+    return False
 
 
 def _names(directory: Path) -> set[str]:
