@@ -16,12 +16,12 @@ from pathlib import Path
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError, DamageError, NotRestorableError
-from howdah.backup.programs import Ended, Programs, TablespaceMade, records, run
+from howdah.backup.programs import End, Ended, Programs, TablespaceMade, records, run
 from howdah.backup.restorable import Contents, RestorePlan, plan
 from howdah.backup.tablespaces import make_in_place
 from howdah.backup.unpack import command as unpack_command
 from howdah.backup.wal import ARCHIVED as WAL
-from howdah.backup.wal import history_name, lsn
+from howdah.backup.wal import history_name, lsn, lsn_text
 
 _LATER = ".restoring"
 Progress = Callable[[str, float], None]
@@ -136,6 +136,8 @@ def _is_end(wanted: RestorePlan, target: datetime | None, wal: Path, programs: P
                 case Ended(at) if target is not None and at > target:
                     later = True
                     break
+                case End(position):
+                    _check_end(wanted, line, position)
                 case _:
                     pass
         for position in made:
@@ -143,6 +145,16 @@ def _is_end(wanted: RestorePlan, target: datetime | None, wal: Path, programs: P
         if later:
             return True
     return False
+
+
+def _check_end(wanted: RestorePlan, wal_timeline: int, position: int) -> None:
+    """Raises DamageError when recovery would take a record that cannot be read for the end of all WAL."""
+    last = wanted.wal[-1]
+    if wal_timeline == last.wal_timeline and position < last.start:
+        raise DamageError(
+            f"the WAL cannot be read beyond {lsn_text(position)}, though there is more of it:"
+            " what is later cannot be restored"
+        )
 
 
 def recovery_settings(target: datetime | None, data: Path) -> dict[str, str]:

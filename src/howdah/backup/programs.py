@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 from howdah.backup.confined import confined
-from howdah.backup.errors import DamageError
-from howdah.backup.wal import lsn, lsn_text
+from howdah.backup.errors import BackupError, DamageError
+from howdah.backup.wal import Segment, lsn, lsn_text
 
 _ASKED_EVERY = 0.5
+_PLACE = re.compile(r"\b([0-9A-F]{1,8}/[0-9A-F]{1,8})\b")
+_FILE = re.compile(r"\b([0-9A-F]{24})\b")
 _FIELDS = r"rmgr: {}\s+len \(rec/tot\):\s*\d+/\s*\d+, tx:\s*\d+, lsn: ([0-9A-F]+/[0-9A-F]+), prev [0-9A-F]+/[0-9A-F]+, "
 _ENDED = re.compile(
     _FIELDS.format("Transaction") + r"desc: (?:COMMIT|ABORT)\S* .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC"
@@ -78,26 +80,51 @@ class TablespaceMade:
     position: int
 
 
-def records(programs: Programs, wal: Path, wal_timeline: int, start: int) -> Iterator[Ended | TablespaceMade]:
-    """From the position ``start`` to the end of what lies in the directory ``wal``, in order."""
+@dataclass(frozen=True, slots=True)
+class End:
+    """No record follows ``position``, or none that is whole."""
+
+    position: int
+
+
+def records(programs: Programs, wal: Path, wal_timeline: int, start: int) -> Iterator[Ended | TablespaceMade | End]:
+    """From the position ``start`` to the end of what lies in the directory ``wal``, in order; ``End`` is the last.
+
+    Raises BackupError when ``pg_waldump`` does not say where it ends: then nobody knows what has not been read.
+    """
     command = programs.command(
         *("pg_waldump", "--rmgr=Transaction", "--rmgr=Tablespace", "--path", wal),
         *("--timeline", str(wal_timeline), "--start", lsn_text(start)),
         read=[wal],
     )
-    # Its end is an error to it, as there is always a place where WAL ends.
     with subprocess.Popen(
-        command, env=dict(programs.environment), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        env=dict(programs.environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
     ) as dump:
         assert dump.stdout is not None
+        assert dump.stderr is not None
         try:
             for line in dump.stdout:
                 if (made := _TABLESPACE.match(line)) is not None:
                     yield TablespaceMade(lsn(made[1]))
                 elif (ended := _ENDED.match(line)) is not None:
                     yield Ended(_moment(ended[2]))
+            yield End(_end(dump.stderr.read()))
         finally:
             dump.kill()
+
+
+def _end(said: str) -> int:
+    """That there is always a place where WAL ends is an error to it: its words name that place."""
+    found = [lsn(place) for place in _PLACE.findall(said)]
+    found += [segment.start for name in _FILE.findall(said) if (segment := Segment.parse(name)) is not None]
+    if not found:
+        raise BackupError(f"pg_waldump failed: {said.strip()[-500:] or 'it says nothing'}")
+    return max(found)
 
 
 def _moment(text: str) -> datetime:

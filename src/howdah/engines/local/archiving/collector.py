@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from howdah.backup.archive import TimelineArchive
+from howdah.backup.errors import BackupError
 from howdah.backup.programs import Ended, Programs, records
 from howdah.backup.wal import Segment, StoredWal
 from howdah.domain.backups import Gap
@@ -110,7 +112,8 @@ class Collector:
                 segment, wal = last.segment, Path(scratch)
                 self.archive.fetch_wal(segment.name, wal / segment.name)
                 found = records(self.programs, wal, segment.wal_timeline, segment.start)
-                known += [record.at for record in found if isinstance(record, Ended)]
+                with suppress(BackupError):
+                    known += [record.at for record in found if isinstance(record, Ended)]
         return max(known, default=None)
 
     def _note(self, segment: Segment, modified: float, *, partial: bool) -> None:
