@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,7 +159,8 @@ def discard(rights: Rights, directory: Path, uid: int | None) -> None:
         done = run(delete, rights.becoming(uid), limit=LIMIT)
     if done.stdout:
         raise OSError(f"{directory} cannot be deleted: {done.stdout.strip()[-300:]}")
-    directory.rmdir()
+    with contextlib.suppress(FileNotFoundError):  # Another start on this machine tidies the same sockets.
+        directory.rmdir()
     sync_directory(directory.parent)
 
 
