@@ -107,6 +107,10 @@ class Backups:
         """What a service was restored from; None for one that began empty. Raises NotFound."""
         return self._services.stored(organization, id).source
 
+    def is_restored(self, organization: UUID, id: ServiceId) -> bool:
+        """Whether its restoration is over. Raises NotFound."""
+        return self._services.stored(organization, id).restored_at is not None
+
     def _alive(self, organization: UUID, id: ServiceId) -> StoredService:
         """One that is being deleted is as good as gone, and its backups go with it."""
         stored = self._services.stored(organization, id)

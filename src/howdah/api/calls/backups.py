@@ -59,7 +59,8 @@ async def request_backup(call: Call) -> Response:
 async def list_operations(call: Call) -> Response:
     found = call.plane.services.get(call.organization, call.service)
     source = call.plane.backups.source(call.organization, found.id)
-    operations = [] if source is None else [_restoration(found, source)]
+    restored = call.plane.backups.is_restored(call.organization, found.id)
+    operations = [] if source is None else [_restoration(found, source, over=restored)]
     began = call.plane.backups.under_way(call.organization, found.id)
     if began is not None:
         started = rendering.timestamp(began)
@@ -67,9 +68,9 @@ async def list_operations(call: Call) -> Response:
     return call.success(operations)
 
 
-def _restoration(found: Service, source: RestoreSource) -> dict[str, Any]:
+def _restoration(found: Service, source: RestoreSource, *, over: bool) -> dict[str, Any]:
     under_way = found.state in RESTORING
-    failing = found.state is ServiceState.UNAVAILABLE and found.earliest_restore is None
+    failing = found.state is ServiceState.UNAVAILABLE and not over
     return {
         "operation": "restore",
         "status": "running" if under_way else "failing" if failing else "succeeded",
