@@ -31,6 +31,7 @@ from howdah.backup.errors import NotRestorableError, StoreError
 from howdah.domain.backups import ArchiveStatus
 from howdah.domain.services import ServiceStatus
 from howdah.domain.settings import BackupSettings
+from howdah.engines.local.archiving import archives
 from howdah.engines.local.engine import LocalEngine
 
 
@@ -351,3 +352,17 @@ async def test_without_backups_nothing_of_them_goes_on(rig: Rig):
         assert not [pid for pid in receivers(rig, source) if alive(pid)]
         await remove(second, source)
         assert not spool(rig, source).home.exists()
+
+
+async def test_a_receiver_of_a_service_that_nobody_knows_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    """After an older store was restored: its spool would grow for ever."""
+    source = archived()
+    async with rig.engine() as first:
+        await backed_up(first, source)
+    (receiver,) = receivers(rig, source)
+    monkeypatch.setattr(archives, "CLAIM_SECONDS", 0.0)
+    async with rig.engine():
+        end = time.monotonic() + 20
+        while alive(receiver):
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)

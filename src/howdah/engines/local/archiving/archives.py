@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
+
 from howdah.backup.archive import Archive, open_archive
 from howdah.backup.assemble import contents
 from howdah.backup.errors import StoreError
@@ -29,8 +31,14 @@ TICK = 1.0
 REMOTE_TICK = 5.0
 """Seconds between two looks whether something was received: in a directory, and in a store where each costs money."""
 
+CLAIM_SECONDS = 600.0
+"""How long after a start a receiver that runs may belong to a service that has not been looked at yet."""
+
 CHECK_SECONDS = 2.0
 """How long a question may wait for what is on its way to the archive."""
+
+
+_log = structlog.get_logger()
 
 
 class Archives:
@@ -141,10 +149,22 @@ class Archives:
         )
 
     async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         while True:
             await asyncio.sleep(REMOTE_TICK if self._archive.remote else TICK)
+            if self._found and loop.time() - began > CLAIM_SECONDS:
+                self._end_unclaimed()
             for line in self._lines.values():
                 line.look()
+
+    def _end_unclaimed(self) -> None:
+        """Of services that the store does not know, after an older one was restored: nobody collects from it."""
+        while self._found:
+            home, receiver = self._found.popitem()
+            _log.warning("a receiver belongs to no known service; it is ended", spool=str(home))
+            receiver.signal(signal.SIGINT)
+            receiver.close()
 
 
 def late(line: Line, known: datetime | None) -> StoreError:
