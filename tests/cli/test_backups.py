@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,17 +110,18 @@ def test_the_end_of_the_waiting_is_not_the_end_of_the_backup(archiving: Server) 
 
 def _interrupted_once_it_waits(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "howdah", *arguments, "--state", str(server.state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell has what it starts in the background ignore it.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    ) as running:
         assert running.stderr is not None
         first = running.stderr.readline()
-        # Again, as a user would: Python loses an interrupt that comes while it destroys an object.
-        for _ in range(30):
-            running.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                said, more = running.communicate(timeout=1)
-                break
-        else:
-            pytest.fail("it cannot be interrupted")
+        running.send_signal(signal.SIGINT)
+        said, more = running.communicate(timeout=30)
     return subprocess.CompletedProcess(command, running.returncode, said, first + more)
 
 
