@@ -24,6 +24,8 @@ from howdah.engines.local.archiving.receiving import Receiving, Serving
 from howdah.engines.local.archiving.slot import flushed_until, has_until
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.archiving.whole import run_whole
+from howdah.launcher.processes import inspect_process
+from howdah.launcher.servers import Started
 
 _GIB = 1 << 30
 _FIRST_WAIT = 1.0
@@ -56,6 +58,7 @@ class Line:
     _collecting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _serving: Serving | None = None
     _ending: bool = False
+    _last: Started | None = None
     _loaded: bool = False
     _growing: Segment | None = None
     _mark: tuple[int, ...] = ()
@@ -93,9 +96,18 @@ class Line:
         self._woken.set()
 
     def expect_end(self) -> None:
-        """Its server ends for good: nothing more is to be waited for."""
+        """Its server ends for good: nothing more is to be waited for once it has, and has sent all that it had."""
         self._ending = True
+        if self._serving is not None:
+            self._last = self._serving.process
         self.serve(None)
+
+    def _has_ended(self) -> bool:
+        """Whether its server has ended for good."""
+        if not self._ending:
+            return False
+        found = inspect_process(self._last.pid) if self._last is not None else None
+        return found is None or self._last is None or found.started != self._last.started
 
     def look(self) -> None:
         """Go on when the receiver has written or said something, or has ended."""
@@ -115,7 +127,7 @@ class Line:
         while True:
             wanted = wanted or await self._flushed()
             complete = wanted is not None and await self._has(wanted)
-            if complete or self._ending or asyncio.get_running_loop().time() > deadline:
+            if complete or self._has_ended() or asyncio.get_running_loop().time() > deadline:
                 await self._collect()
                 return complete
             await asyncio.sleep(_POLL)
