@@ -137,7 +137,9 @@ class Restores:
         command = self._machine.program("postgres", "-D", data, *arguments)
         process = self._machine.spawn(command, self._machine.top / "restored.log")
         try:
-            eventually("the server is ready", lambda: is_ready(data), within=_LONGEST, every=0.01)
+            eventually("it is ready", lambda: is_ready(data) or process.poll() is not None, within=_LONGEST, every=0.01)
+            if process.poll() is not None:
+                raise SystemExit(f"the server did not start: {self._machine.top / 'restored.log'}")
             yield f"host={home} port={port} user=postgres"
         finally:
             end(process)

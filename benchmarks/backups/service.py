@@ -18,7 +18,6 @@ from backups.machine import Machine
 _GENERATED = re.compile(r"client-side generate ([\d.]+) s")
 _TPS = re.compile(r"tps = ([\d.]+)")
 _ROWS_OF_A_SCALE = 100_000
-_SEGMENT = 16 * 1024 * 1024
 
 
 class Service:
@@ -135,8 +134,8 @@ class Service:
         """All of it, as Postgres reads it."""
         for stored in (self.archive / "wal").glob("*.zst"):
             if ".partial" not in stored.name:
-                content = zstandard.ZstdDecompressor().decompress(stored.read_bytes(), max_output_size=_SEGMENT)
-                (into / stored.name.removesuffix(".zst")).write_bytes(content)
+                with zstandard.open(stored, "rb") as packed:
+                    (into / stored.name.removesuffix(".zst")).write_bytes(packed.read())
 
     # -- its end
 

@@ -19,6 +19,7 @@ import psycopg
 from fixtures.server import CACHE, eventually
 
 from howdah.backup.archive import TimelineArchive
+from howdah.backup.packing import Packing
 from howdah.backup.programs import Programs
 from howdah.backup.wal import HISTORY, PARTIAL, Segment, lsn
 from howdah.domain.backups import BackupKind, BaseBackup
@@ -101,7 +102,7 @@ class Cluster:
         for path in sorted(self.spool.iterdir()):
             name = path.name.removesuffix(PARTIAL)
             if path.name.endswith(PARTIAL):
-                archive.put_partial(name, path)
+                archive.put_partial(name, path, Packing())
             elif Segment.parse(name) is not None or HISTORY.fullmatch(name):
                 archive.put_wal(name, path)
 

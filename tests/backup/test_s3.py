@@ -20,6 +20,7 @@ from moto.server import ThreadedMotoServer
 
 from howdah.backup.archive import Archive, open_archive
 from howdah.backup.errors import DamageError, StoreError
+from howdah.backup.packing import Packing
 from howdah.backup.wal import SEGMENT_BYTES
 from howdah.domain.backups import BackupKind, BaseBackup, Gap
 from howdah.domain.ids import TimelineId
@@ -52,7 +53,7 @@ def test_wal_comes_back_whole_and_growing(endpoint: str, tmp_path: Path):
     timeline = opened(endpoint, tmp_path).timeline(TimelineId.new())
     content = os.urandom(20_000).ljust(SEGMENT_BYTES, b"\0")
     (tmp_path / NAME).write_bytes(content)
-    assert timeline.put_partial(NAME, tmp_path / NAME)
+    assert timeline.put_partial(NAME, tmp_path / NAME, Packing())
     assert [one.partial for one in timeline.wal()] == [True]
     assert timeline.fetch_wal(NAME, tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == content

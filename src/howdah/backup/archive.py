@@ -17,17 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import zstandard
-
 from howdah.backup.errors import DamageError
 from howdah.backup.objects import Objects, open_objects
+from howdah.backup.packing import Packing, pack, unpack
 from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment, StoredWal
 from howdah.domain.backups import BackupKind, BaseBackup, Gap
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
 
-_LEVEL = 1
-_PAGE = 8192
 _ZST = ".zst"
 FACTS = "backup.json"
 
@@ -77,20 +74,22 @@ class TimelineArchive:
         found = self._objects.get(f"{self._root}/timeline.json")
         return None if found is None else json.loads(found)
 
-    def put_wal(self, name: str, path: Path) -> None:
-        """A whole segment or a history."""
-        content, modified = path.read_bytes(), path.stat().st_mtime
-        self._objects.put(f"{self._root}/wal/{name}{_ZST}", _compress(content), modified=modified)
+    def put_wal(self, name: str, path: Path, packing: Packing | None = None) -> None:
+        """A whole segment or a history. ``packing``: that of a segment which was put before it was whole."""
+        packing, modified = packing or Packing(), path.stat().st_mtime
+        packing.complete(path)
+        self._objects.put(f"{self._root}/wal/{name}{_ZST}", packing.content, modified=modified)
         with contextlib.suppress(FileNotFoundError):
             self._objects.delete([f"{self._root}/wal/{name}{PARTIAL}{_ZST}"])
 
-    def put_partial(self, name: str, path: Path) -> bool:
+    def put_partial(self, name: str, path: Path, packing: Packing) -> bool:
         """A segment that is still being received, as far as it has come; False when nothing has."""
         modified = path.stat().st_mtime
-        content = _received(path.read_bytes())
-        if content:
-            self._objects.put(f"{self._root}/wal/{name}{PARTIAL}{_ZST}", _compress(content), modified=modified)
-        return bool(content)
+        packing.grow(path)
+        if len(packing.content) > packing.stored:
+            self._objects.put(f"{self._root}/wal/{name}{PARTIAL}{_ZST}", packing.content, modified=modified)
+            packing.stored = len(packing.content)
+        return packing.stored > 0
 
     def wal(self) -> list[StoredWal]:
         """Every segment, in order; a partial one only where the whole one is not."""
@@ -111,7 +110,7 @@ class TimelineArchive:
         for one in self._objects.list(f"{self._root}/wal/"):
             name = one.key.rsplit("/", 1)[-1].removesuffix(_ZST)
             if HISTORY.fullmatch(name) and (content := self._objects.get(one.key)) is not None:
-                found[int(name[:8], 16)] = _decompress(content, one.key).decode(errors="replace")
+                found[int(name[:8], 16)] = unpack(content, one.key).decode(errors="replace")
         return found
 
     def fetch_wal(self, name: str, into: Path) -> bool:
@@ -119,7 +118,7 @@ class TimelineArchive:
         for key in (f"{self._root}/wal/{name}{_ZST}", f"{self._root}/wal/{name}{PARTIAL}{_ZST}"):
             if (stored := self._objects.get(key)) is None:
                 continue
-            content = _decompress(stored, key)
+            content = unpack(stored, key, SEGMENT_BYTES)
             if Segment.parse(name) is not None:
                 content = content.ljust(SEGMENT_BYTES, b"\0")
             _write_whole(into, content)
@@ -132,7 +131,7 @@ class TimelineArchive:
         for path in sorted(files.iterdir()):
             name, content = path.name, path
             if path.name == "backup_manifest":
-                name, content = path.name + _ZST, _compress(path.read_bytes())
+                name, content = path.name + _ZST, pack(path.read_bytes())
             digests[name] = _digest(content)
             size += len(content) if isinstance(content, bytes) else content.stat().st_size
             self._objects.put(f"{place}/{name}", content)
@@ -167,7 +166,7 @@ class TimelineArchive:
         """Postgres' own manifest of a base backup, on which an incremental one builds."""
         stored = into.with_name(into.name + _ZST)
         self.fetch_base(backup, "backup_manifest" + _ZST, stored)
-        _write_whole(into, _decompress(stored.read_bytes(), str(stored)))
+        _write_whole(into, unpack(stored.read_bytes(), str(stored)))
         stored.unlink()
 
     def gaps(self) -> list[Gap]:
@@ -224,24 +223,6 @@ def _text(moment: datetime) -> str:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def _compress(content: bytes) -> bytes:
-    # With a checksum: what has changed in the archive is found when it is read.
-    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(content)
-
-
-def _decompress(content: bytes, key: str) -> bytes:
-    try:
-        return zstandard.ZstdDecompressor().decompress(content, max_output_size=SEGMENT_BYTES)
-    except zstandard.ZstdError as error:
-        raise DamageError(f"{key} is damaged: {error}") from None
-
-
-def _received(content: bytes) -> bytes:
-    """Without the zeros that its receiver filled it up with, but for those of the last page."""
-    used = len(content.rstrip(b"\0"))
-    return content[: -(-used // _PAGE) * _PAGE]
 
 
 def _digest(content: bytes | Path) -> str:

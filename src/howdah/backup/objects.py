@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,13 +46,18 @@ class Objects:
         self._store = store
         self.directory = directory
         self.name = name
+        self._durable: set[Path] = set()
 
     def put(self, key: str, content: bytes | Path, *, modified: float | None = None) -> None:
-        """Durable on return. ``modified``: seconds since the epoch; kept by a directory only."""
+        """Durable on return. A file is moved where it can be, else copied.
+
+        ``modified``: seconds since the epoch; kept by a directory only.
+        """
         with self._reaching(f"write {key}"):
-            obstore.put(self._store, key, content)
+            if not (isinstance(content, Path) and self.directory and _move(content, self.directory / key)):
+                obstore.put(self._store, key, content)
             if self.directory is not None:
-                _make_durable(self.directory / key, self.directory, modified)
+                self._make_durable(self.directory / key, modified)
 
     def get(self, key: str) -> bytes | None:
         """None when there is no such object."""
@@ -59,9 +66,13 @@ class Objects:
         return None
 
     def fetch(self, key: str, into: Path) -> str | None:
-        """Into a file; returns the SHA-256 (hex) of what came, None when there is no such object."""
+        """Into a new file, which is only to be read; returns the SHA-256 (hex) of what came, None when there is no such
+        object."""
         digest = hashlib.sha256()
         with contextlib.suppress(FileNotFoundError), self._reaching(f"read {key}", may_lack=True):
+            if self.directory is not None and _link(self.directory / key, into):
+                with into.open("rb") as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest()
             stream = obstore.get(self._store, key).stream(min_chunk_size=_BLOCK)
             with into.open("wb") as file:
                 for block in stream:
@@ -100,6 +111,7 @@ class Objects:
             return
         with contextlib.suppress(FileNotFoundError), self._reaching(f"delete {prefix}", may_lack=True):
             shutil.rmtree(self.directory / prefix)
+        self._durable.clear()
 
     def remove_halves(self, prefix: str) -> None:
         """What the library had not written to its end when it was killed; a store elsewhere keeps none of that."""
@@ -107,6 +119,18 @@ class Objects:
             with self._reaching(f"tidy {prefix}"):
                 for path in (self.directory / prefix).rglob("*#*"):
                     path.unlink()
+
+    def _make_durable(self, file: Path, modified: float | None) -> None:
+        if modified is not None:
+            os.utime(file, (modified, modified))
+        _sync(file)
+        _sync(file.parent)
+        # That a directory is there is made durable once.
+        for below, above in pairwise(file.parents):
+            if below == self.directory or below in self._durable:
+                break
+            _sync(above)
+            self._durable.add(below)
 
     @contextmanager
     def _reaching(self, what: str, *, may_lack: bool = False) -> Generator[None]:
@@ -171,22 +195,35 @@ def _open_s3(where: str, settings: BackupSettings) -> Objects:
     return Objects(store, None, where)
 
 
-def _make_durable(file: Path, root: Path, modified: float | None) -> None:
-    if modified is not None:
-        os.utime(file, (modified, modified))
-    for path in (file, *_parents(file, root)):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _move(path: Path, place: Path) -> bool:
+    """Whether both are on one file system, so that it was possible."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.rename(path, place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
 
 
-def _parents(file: Path, root: Path) -> Iterator[Path]:
-    for parent in file.parents:
-        yield parent
-        if parent == root:
-            return
+def _link(path: Path, place: Path) -> bool:
+    """Whether it was possible: not from one file system to another, and not on each."""
+    try:
+        os.link(path, place)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _short(error: BaseException) -> str:

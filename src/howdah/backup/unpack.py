@@ -11,7 +11,6 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -22,7 +21,8 @@ from howdah.backup.errors import DamageError
 
 BASE = "base.tar.zst"
 _SUFFIX = ".tar.zst"
-_BLOCK = 1024 * 1024
+_BLOCK = 256 * 1024
+_END = bytes(tarfile.BLOCKSIZE)
 _LINKS = "tablespace_map"
 """Where tablespaces were; they come back as directories in ``pg_tblspc``, so that no server writes into another's."""
 
@@ -60,34 +60,39 @@ def _tablespaces(source: Path) -> Iterator[Path]:
 
 def _extract(archive: Path, target: Path) -> None:
     try:
-        with ExitStack() as stack:
-            file = stack.enter_context(archive.open("rb"))
-            stream = stack.enter_context(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
-            tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK))
-            for member in tar:
-                _place(tar, member, target)
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+        with archive.open("rb") as file:
+            stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            # Not by tarfile's own reader, which copies everything several times: that takes twice as long.
+            while (header := _exactly(stream, tarfile.BLOCKSIZE)) != _END:
+                member = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+                _place(stream, member, target)
+    except (tarfile.TarError, zstandard.ZstdError) as error:
         raise DamageError(f"{archive.name} is damaged: {error}") from None
 
 
-def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+def _place(stream: IO[bytes], member: tarfile.TarInfo, target: Path) -> None:
     path = target / _inside(member.name)
     if member.isdir():
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     elif member.isreg():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        content = tar.extractfile(member)
-        assert content is not None  # a regular file has content
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as made:
-            _copy(content, made, member.size)
+            made.writelines(_exactly(stream, min(_BLOCK, member.size - at)) for at in range(0, member.size, _BLOCK))
+            made.flush()
+            # The kernel begins to write it now, so that there is less to wait for when all must be durable.
+            os.posix_fadvise(made.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        _exactly(stream, -member.size % tarfile.BLOCKSIZE)
     elif not (member.issym() and path.parent.name == "pg_tblspc"):
         raise DamageError(f"{member.name!r} is neither a file nor a directory")
 
 
-def _copy(content: IO[bytes], made: IO[bytes], size: int) -> None:
-    shutil.copyfileobj(content, made, _BLOCK)
-    if made.tell() != size:
-        raise DamageError(f"a file of {size} bytes ends after {made.tell()}")
+def _exactly(stream: IO[bytes], size: int) -> bytes:
+    read = stream.read(size)
+    while len(read) < size:
+        if not (more := stream.read(size - len(read))):
+            raise DamageError(f"it ends where {size} bytes follow")
+        read += more
+    return read
 
 
 def _inside(name: str) -> PurePosixPath:

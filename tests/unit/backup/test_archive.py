@@ -11,6 +11,7 @@ import pytest
 
 from howdah.backup.archive import TimelineArchive, open_archive
 from howdah.backup.errors import DamageError, StoreError
+from howdah.backup.packing import Packing
 from howdah.backup.wal import SEGMENT_BYTES, Segment
 from howdah.domain.backups import BackupKind, BaseBackup, Gap
 from howdah.domain.errors import SetupError
@@ -62,7 +63,7 @@ def test_a_directory_remembers_when_a_segment_was_received(archive: TimelineArch
 
 def test_a_growing_segment_is_kept_as_far_as_it_came(archive: TimelineArchive, tmp_path: Path):
     content = segment(tmp_path / NAME, received=20_000)
-    assert archive.put_partial(NAME, tmp_path / NAME)
+    assert archive.put_partial(NAME, tmp_path / NAME, Packing())
     assert archive.wal()[0].partial
     assert archive.wal()[0].stored_bytes < 30_000
     assert archive.fetch_wal(NAME, tmp_path / "back")
@@ -71,13 +72,13 @@ def test_a_growing_segment_is_kept_as_far_as_it_came(archive: TimelineArchive, t
 
 def test_a_segment_of_which_nothing_came_is_not_put(archive: TimelineArchive, tmp_path: Path):
     (tmp_path / NAME).write_bytes(bytes(SEGMENT_BYTES))
-    assert not archive.put_partial(NAME, tmp_path / NAME)
+    assert not archive.put_partial(NAME, tmp_path / NAME, Packing())
     assert archive.wal() == []
 
 
 def test_a_whole_segment_takes_the_place_of_its_growing_one(archive: TimelineArchive, tmp_path: Path):
     segment(tmp_path / NAME, received=20_000)
-    archive.put_partial(NAME, tmp_path / NAME)
+    archive.put_partial(NAME, tmp_path / NAME, Packing())
     content = segment(tmp_path / NAME)
     archive.put_wal(NAME, tmp_path / NAME)
     assert [one.partial for one in archive.wal()] == [False]
@@ -169,7 +170,7 @@ def test_a_directory_that_cannot_be_written_is_out_of_reach(archive: TimelineArc
     (tmp_path / "archive" / archive.id.ubid).write_text("a file where a directory is wanted")
     segment(tmp_path / NAME, received=20_000)
     with pytest.raises(StoreError, match=NAME):
-        archive.put_partial(NAME, tmp_path / NAME)
+        archive.put_partial(NAME, tmp_path / NAME, Packing())
 
 
 def test_an_archive_without_a_bucket_is_no_archive(tmp_path: Path):

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError
+from howdah.backup.packing import Packing
 from howdah.backup.programs import Ended, Programs, records
 from howdah.backup.wal import Segment, StoredWal
 from howdah.domain.backups import Gap
@@ -37,6 +38,7 @@ class Collector:
     _last: StoredWal | None = None
     _loaded: bool = False
     _grown: tuple[Segment, int] | None = None
+    _packing: tuple[Segment, Packing] | None = None
 
     def collect(self) -> Waiting:
         """One round; returns what was in the spool when it began."""
@@ -74,7 +76,8 @@ class Collector:
         path = self.spool.whole(segment)
         if self._last is None or self._last.segment != segment or self._last.partial:
             self._look_for_gap(segment)
-            self.archive.put_wal(segment.name, path)
+            self.archive.put_wal(segment.name, path, self._packing_of(segment))
+            self._packing = None
         self._note(segment, path.stat().st_mtime, partial=False)
 
     def _put_growing(self, segment: Segment) -> None:
@@ -84,13 +87,18 @@ class Collector:
             if self._grown == (segment, modified):
                 return
             self._look_for_gap(segment)
-            if self.archive.put_partial(segment.name, path):
+            if self.archive.put_partial(segment.name, path, self._packing_of(segment)):
                 self._note(segment, modified / 1e9, partial=True)
         except FileNotFoundError:  # It has become whole meanwhile.
             return
         # A file's time is no finer than a tick of the kernel: a write just after this read may have left it as it was.
         self.settled = abs(looked - modified) > _TICK_NS
         self._grown = (segment, modified) if self.settled else None
+
+    def _packing_of(self, segment: Segment) -> Packing:
+        if self._packing is None or self._packing[0] != segment:
+            self._packing = segment, Packing()
+        return self._packing[1]
 
     def _look_for_gap(self, segment: Segment) -> None:
         """Whether segments between the last one in the archive and this one are missing."""

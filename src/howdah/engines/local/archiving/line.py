@@ -31,7 +31,6 @@ _GIB = 1 << 30
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
 _POLL = 0.02
-_AGAIN = 0.2
 
 _log = structlog.get_logger()
 
@@ -193,8 +192,9 @@ class Line:
         await self._collect()
         if self.earliest is None and self.backing_up.bases:
             await self._find_earliest()
-        again = self.backing_up.keep()
-        return again if self._collector.settled else min(again, _AGAIN)
+        if not self._collector.settled:
+            self._mark = ()  # To be read again at the next tick, though nothing may show that it was written.
+        return self.backing_up.keep()
 
     async def _load(self) -> None:
         async with self.shared.collecting:

@@ -1,0 +1,106 @@
+"""How WAL is packed in the archive: zstd frames with checksums, one for each part of a segment that came at once."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from howdah.backup.errors import DamageError
+
+_LEVEL = 1
+_BLOCK = 1024 * 1024
+_ZEROS = bytes(_BLOCK)
+
+
+@dataclass(slots=True)
+class Packing:
+    """One segment, packed as it is received, so that each byte is packed once however often it is put into the archive.
+
+    content: what is packed so far. stored: how many bytes of that are in the archive.
+    """
+
+    content: bytes = b""
+    stored: int = 0
+    _length: int = 0
+    _sum: int = 0
+    _inode: int | None = None
+
+    def grow(self, path: Path) -> None:
+        """Take what has been received since the last call. Raises OSError.
+
+        Its receiver fills a segment up with zeros and then writes from its beginning to its end.
+        """
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if (inode := os.fstat(handle).st_ino) != self._inode:
+                self._begin_anew()
+                self._inode = inode
+            received = _received(handle, self._length)
+            # Read only now: what is before a byte that is there has been written, though maybe after the look at it.
+            if received > self._length:
+                self._take(_read(handle, self._length, received))
+        finally:
+            os.close(handle)
+
+    def complete(self, path: Path) -> None:
+        """Take the rest of a segment that has been received as a whole. Raises OSError."""
+        whole = path.read_bytes()
+        if zlib.crc32(memoryview(whole)[: self._length]) != self._sum or len(whole) < self._length:
+            self._begin_anew()  # It was not the same file that grew.
+        if len(whole) > self._length:
+            self._take(whole[self._length :])
+
+    def _begin_anew(self) -> None:
+        self.content, self.stored, self._length, self._sum = b"", 0, 0, 0
+
+    def _take(self, part: bytes) -> None:
+        self.content += pack(part)
+        self._length += len(part)
+        self._sum = zlib.crc32(part, self._sum)
+
+
+def pack(content: bytes) -> bytes:
+    """One frame."""
+    # With a checksum: what has changed in the archive is found when it is read.
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(content)
+
+
+def unpack(packed: bytes, key: str, most: int | None = None) -> bytes:
+    """All frames. Raises DamageError, also for more than ``most`` bytes."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while packed:
+            if (frame_size := zstandard.frame_content_size(packed)) < 0:
+                raise DamageError(f"{key} is damaged: it does not say how much is in it")
+            size += frame_size
+            if most is not None and size > most:
+                raise DamageError(f"{key} is damaged: it has more than {most} bytes")
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            parts.append(frame.decompress(packed))
+            if not frame.eof:
+                raise DamageError(f"{key} is damaged: it ends too early")
+            packed = frame.unused_data
+    except zstandard.ZstdError as error:
+        raise DamageError(f"{key} is damaged: {error}") from None
+    return b"".join(parts)
+
+
+def _received(handle: int, since: int) -> int:
+    """Where the zeros at the end of a file begin, which is not before ``since``."""
+    end = os.fstat(handle).st_size
+    while end > since:
+        begin = max(since, end - _BLOCK)
+        block = _read(handle, begin, end)
+        if block != _ZEROS[: len(block)]:
+            return begin + len(block.rstrip(b"\0"))
+        end = begin
+    return since
+
+
+def _read(handle: int, begin: int, end: int) -> bytes:
+    return os.pread(handle, end - begin, begin)
