@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,12 +16,11 @@ from pathlib import Path
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.errors import BackupError, DamageError, NotRestorableError
-from howdah.backup.programs import End, Ended, Programs, TablespaceMade, records, run
+from howdah.backup.programs import Programs, run
+from howdah.backup.reading import WalReading
 from howdah.backup.restorable import Contents, RestorePlan, plan
-from howdah.backup.tablespaces import make_in_place
 from howdah.backup.unpack import command as unpack_command
 from howdah.backup.wal import ARCHIVED as WAL
-from howdah.backup.wal import history_name, lsn, lsn_text
 
 _LATER = ".restoring"
 Progress = Callable[[str, float], None]
@@ -54,17 +53,13 @@ def assemble(
     scratch.mkdir(mode=0o700, parents=True)
     try:
         data = scratch / "data"
-        _fill(archive, wanted, scratch, data, programs, progress)
+        with WalReading(archive, wanted, scratch / WAL, programs) as reading:
+            _fill(archive, wanted, scratch, data, programs, progress)
+            ends = reading.reaches(lambda done: progress("reading the WAL", _BASES + (1 - _BASES) * done))
         # A backup of a server that was restored itself may have one.
         shutil.rmtree(data / WAL, ignore_errors=True)
-        (data / WAL).mkdir(mode=0o700)
-        names = list(_wal_names(wanted))
-        for number, name in enumerate(names):
-            progress(f"fetching WAL segment {name}", _BASES + (1 - _BASES) * number / len(names))
-            if not archive.fetch_wal(name, data / WAL / name):
-                raise DamageError(f"{name} is missing in the archive")
-        progress("reading the WAL", 1.0)
-        until = target if _is_end(wanted, target, data / WAL, programs) else None
+        os.rename(scratch / WAL, data / WAL)
+        until = target if ends else None
         if until is None and wanted.broken is not None:
             raise DamageError(wanted.broken)
         for name in ("standby.signal", "backup_manifest", "tablespace_map"):
@@ -111,50 +106,6 @@ def _fill(
         raise BackupError(f"pg_combinebackup failed: {problem}")
     for part in parts:
         shutil.rmtree(part)
-
-
-def _wal_names(wanted: RestorePlan) -> Iterator[str]:
-    yield from map(history_name, wanted.histories)
-    yield from (segment.name for segment in wanted.wal)
-
-
-def _is_end(wanted: RestorePlan, target: datetime | None, wal: Path, programs: Programs) -> bool:
-    """Whether recovery can end at ``target``: a transaction ended after it. Without one Postgres refuses to end there,
-    and all that there is is what was there at the target.
-
-    Tablespaces that were made on the way there become part of the data directory.
-    """
-    first = lsn(wanted.chain[-1].start_lsn)
-    for line in sorted({segment.wal_timeline for segment in wanted.wal}):
-        begin = max(first, min(one.start for one in wanted.wal if one.wal_timeline == line))
-        made: list[int] = []
-        later = False
-        for record in records(programs, wal, line, begin):
-            match record:
-                case TablespaceMade(position):
-                    made.append(position)
-                case Ended(at) if target is not None and at > target:
-                    later = True
-                    break
-                case End(position):
-                    _check_end(wanted, line, position)
-                case _:
-                    pass
-        for position in made:
-            make_in_place(wal, line, position)
-        if later:
-            return True
-    return False
-
-
-def _check_end(wanted: RestorePlan, wal_timeline: int, position: int) -> None:
-    """Raises DamageError when recovery would take a record that cannot be read for the end of all WAL."""
-    last = wanted.wal[-1]
-    if wal_timeline == last.wal_timeline and position < last.start:
-        raise DamageError(
-            f"the WAL cannot be read beyond {lsn_text(position)}, though there is more of it:"
-            " what is later cannot be restored"
-        )
 
 
 def recovery_settings(target: datetime | None, data: Path) -> dict[str, str]:
