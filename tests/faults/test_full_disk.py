@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,37 +14,10 @@ import httpx
 import psycopg
 import pytest
 from faults.rebooting import reboot
+from fixtures.disk import MIB, Disk
 from fixtures.server import NEW_SERVICE, Server, eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount the disk that this fills")
-
-MIB = 1 << 20
-
-
-class Disk:
-    """A small file system of its own."""
-
-    def __init__(self, mount: Path) -> None:
-        self.mount = mount
-        self._filler = mount / "filler"
-        mount.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=240m,mode=755", "howdah-test", str(mount)], check=True)
-
-    def fill(self) -> None:
-        """Until nothing more can be written; what is freed meanwhile is taken, too."""
-        with self._filler.open("ab", buffering=0) as file:
-            for size in (MIB, 4096, 1):
-                while True:
-                    try:
-                        file.write(b"x" * size)
-                    except OSError:
-                        break
-
-    def make_room(self) -> None:
-        self._filler.unlink()
-
-    def remove(self) -> None:
-        subprocess.run(["umount", str(self.mount)], check=True)
 
 
 @pytest.fixture

@@ -109,9 +109,9 @@ class Line:
         return found is None or self._last is None or found.started != self._last.started
 
     def look(self) -> None:
-        """Go on when the receiver has written or said something, or has ended."""
+        """Go on when the receiver has written or said something, or has ended, or cannot say anything any more."""
         mark = self.spool.mark(self._growing)
-        if mark != self._mark or self._receiving.ended:
+        if mark != self._mark or self._receiving.ended or self.spool.is_full():
             self._mark = mark
             self._woken.set()
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,9 +112,10 @@ class Receiving:
 
     def _complaint(self) -> str:
         """What the receiver has said, which it only does when something is wrong; the end of it."""
-        try:
-            with self.spool.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_COMPLAINT))
-                return file.read(_LONGEST_COMPLAINT).decode(errors="replace").strip()
-        except FileNotFoundError:
-            return ""
+        said = b""
+        with suppress(FileNotFoundError), self.spool.log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_COMPLAINT))
+            said = file.read(_LONGEST_COMPLAINT).strip()
+        if not said and self.spool.is_full():
+            return "No space left on the disk where WAL waits for the archive"  # Nor for what it says.
+        return said.decode(errors="replace")

@@ -86,6 +86,13 @@ class Spool:
                 found.append(os.stat(path).st_mtime_ns)
         return tuple(found)
 
+    def is_full(self) -> bool:
+        """Whether its disk has no room for another segment."""
+        try:
+            return shutil.disk_usage(self.wal).free < SEGMENT_BYTES
+        except FileNotFoundError:
+            return False
+
     def begin_anew(self) -> None:
         """Forget the WAL that is here: the server cannot go on from it. Raises OSError."""
         shutil.rmtree(self.wal)
