@@ -160,7 +160,7 @@ class TimelineArchive:
         if found != backup.files[name]:
             into.unlink(missing_ok=True)
             what = "is missing" if found is None else "is damaged (its SHA-256 is not that of what was stored)"
-            raise DamageError(f"{key} {what} in the archive {self._objects.name}")
+            raise DamageError(f"{key} {what} in the archive")
 
     def manifest(self, backup: BaseBackup, into: Path) -> None:
         """Postgres' own manifest of a base backup, on which an incremental one builds."""

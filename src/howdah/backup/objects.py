@@ -120,6 +120,10 @@ class Objects:
                 for path in (self.directory / prefix).rglob("*#*"):
                     path.unlink()
 
+    def _reason(self, error: BaseException) -> str:
+        """Without the place of the archive, which its operator knows, and who reads this need not."""
+        return _short(error).replace(f"{self.directory or self.name}/", "")
+
     def _make_durable(self, file: Path, modified: float | None) -> None:
         if modified is not None:
             os.utime(file, (modified, modified))
@@ -141,7 +145,7 @@ class Objects:
             # Without its bucket a store says of every object that it is not there.
             if may_lack and isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
                 raise
-            raise StoreError(f"the archive {self.name} cannot {what}: {_short(error)}") from error
+            raise StoreError(f"the archive cannot {what}: {self._reason(error)}") from error
 
 
 def open_objects(settings: BackupSettings, default: Path) -> Objects:
