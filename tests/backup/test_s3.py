@@ -131,9 +131,7 @@ def test_a_store_out_of_reach_is_said_without_its_secret(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     archive = opened(f"http://127.0.0.1:{port}", tmp_path)
-    with pytest.raises(
-        StoreError, match=r"the archive cannot write .*timeline\.json.*Connection refused"
-    ) as refused:
+    with pytest.raises(StoreError, match=r"the archive cannot write .*timeline\.json.*Connection refused") as refused:
         archive.timeline(TimelineId.new()).describe({"service": "pg"})
     assert SECRET not in str(refused.value)
 

@@ -20,13 +20,16 @@ from typing import Any
 from howdah.backup.errors import DamageError
 from howdah.backup.objects import Objects, open_objects
 from howdah.backup.packing import Packing, pack, unpack
+from howdah.backup.retention import Expendable
 from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment, StoredWal
-from howdah.domain.backups import BackupKind, BaseBackup, Gap
+from howdah.domain.backups import BackupKind, BaseBackup, Gap, is_backup_name
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
 
 _ZST = ".zst"
 FACTS = "backup.json"
+_AT_ONCE = 500
+"""Objects that are deleted by one request: stores take up to 1,000."""
 
 
 def open_archive(settings: BackupSettings, state: Path) -> Archive:
@@ -152,6 +155,25 @@ class TimelineArchive:
         if damage and not found:
             raise damage[0]
         return sorted(found, key=lambda base: base.finished_at)
+
+    def forget(self, old: Expendable) -> None:
+        """Delete it. Safe to be killed anywhere, and to be done by two at a time."""
+        for name in old.bases:
+            self._objects.delete([f"{self._root}/base/{name}/{FACTS}"])
+        names = [segment.name for segment in old.wal]
+        keys = [f"{self._root}/wal/{name}{end}" for name in names for end in (_ZST, PARTIAL + _ZST)]
+        for begin in range(0, len(keys), _AT_ONCE):
+            self._objects.delete(keys[begin : begin + _AT_ONCE])
+        for name in old.bases:
+            self._objects.remove_below(f"{self._root}/base/{name}/")
+
+    def forget_unfinished(self) -> None:
+        """Delete what is there of base backups that were never completed, which began before one that was."""
+        keys = [one.key.split("/")[-2:] for one in self._objects.list(f"{self._root}/base/")]
+        finished = {name for name, file in keys if file == FACTS}
+        for name in {name for name, _ in keys} - finished:
+            if is_backup_name(name) and name < max(finished, default=""):
+                self._objects.remove_below(f"{self._root}/base/{name}/")
 
     def fetch_base(self, backup: BaseBackup, name: str, into: Path) -> None:
         """One stored file of a base backup. Raises DamageError when it is missing or has changed."""

@@ -39,7 +39,7 @@ class RestorePlan:
 
 def window(contents: Contents) -> Window | None:
     """None while nothing can be restored."""
-    usable = [base for base in contents.bases if _is_usable(contents, base)]
+    usable = [base for base in contents.bases if is_usable(contents, base)]
     if not usable:
         return None
     earliest = min(base.finished_at for base in usable)
@@ -55,7 +55,7 @@ def plan(contents: Contents, target: datetime | None) -> RestorePlan:
     if target is not None:
         _check(found, target)
     for base in reversed(contents.bases):
-        if (target is None or base.finished_at <= target) and _is_usable(contents, base):
+        if (target is None or base.finished_at <= target) and is_usable(contents, base):
             break
     else:
         raise NotRestorableError(_between(found))
@@ -107,7 +107,7 @@ def _chain(contents: Contents, base: BaseBackup) -> tuple[BaseBackup, ...]:
     return tuple(chain)
 
 
-def _is_usable(contents: Contents, base: BaseBackup) -> bool:
+def is_usable(contents: Contents, base: BaseBackup) -> bool:
     """All that it builds on is there, and all WAL that it needs to be consistent."""
     try:
         _chain(contents, base)

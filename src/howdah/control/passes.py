@@ -18,6 +18,7 @@ from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
+from howdah.domain.tags import retention_days
 from howdah.engines.protocol import Engine, Removal
 from howdah.store import hostnames, instances, secrets, services
 from howdah.store.services import StoredService
@@ -195,6 +196,7 @@ def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
         timeline=stored.timeline,
         source=stored.source if stored.restored_at is None else None,
         backup=stored.backup,
+        retention_days=retention_days(service.tags),
     )
 
 

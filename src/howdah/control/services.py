@@ -26,7 +26,7 @@ from howdah.domain.passwords import check_password, generate_password
 from howdah.domain.services import NewService, Service, ServiceChange, ServiceStatus
 from howdah.domain.settings import Settings
 from howdah.domain.states import RESTORING, HaType, ServiceState
-from howdah.domain.tags import Tag, check_tags
+from howdah.domain.tags import PROTECTED, Tag, check_tags, is_protected
 from howdah.security.scram import verifier
 from howdah.store import hostnames, organizations, secrets, services
 from howdah.store.services import StoredService
@@ -139,7 +139,9 @@ class Services:
             self._rename(connection, service, name, grace=timedelta(hours=hours))
             return True
 
-        if await self._store.write(write):
+        renamed = await self._store.write(write)
+        self._reconciler.wake(id)
+        if renamed:
             self._schedule.look_again()
             if not await self._follow(id):
                 raise Unavailable("the new name is stored and still being applied: it cannot be published yet")
@@ -172,10 +174,16 @@ class Services:
             await self._reconciler.effects.wait(id, reached, seconds=NAME_SECONDS)
 
     async def delete(self, organization: UUID, id: ServiceId) -> None:
-        """Everything of the service goes; again while it goes is fine. Raises NotFound when it is gone."""
+        """Everything of the service goes; again while it goes is fine. Raises NotFound when it is gone, Conflict while
+        it is protected."""
 
         def write(connection: Connection) -> None:
-            _owned(connection, organization, id)
+            service = _owned(connection, organization, id).service
+            if is_protected(service.tags) and service.state is not ServiceState.DELETING:
+                raise Conflict(
+                    f"the service {id} is protected from deletion: remove its tag {PROTECTED} (PATCH with the other"
+                    " tags), then delete it"
+                )
             services.set_state(connection, id, ServiceState.DELETING)
 
         await self._store.write(write, makes_room=True)

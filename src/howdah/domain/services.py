@@ -21,7 +21,8 @@ class ServiceSpec:
     certificate: PEM, the leaf first, then its issuer.
     restart: how often a restart was asked for. password_version: which password is wanted, counted from 1.
     timeline: its own line of backups and WAL; None: it is not archived. source: what it is restored from; None for one
-    that begins empty. backup: how often a base backup was asked for, beside those of the schedule.
+    that begins empty. backup: how often a base backup was asked for, beside those of the schedule. retention_days: how
+    long it can be restored to any moment; None: as the settings say.
     """
 
     id: ServiceId
@@ -35,6 +36,7 @@ class ServiceSpec:
     timeline: TimelineId | None = None
     source: RestoreSource | None = None
     backup: int = 0
+    retention_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

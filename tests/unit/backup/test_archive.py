@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 from howdah.backup.archive import TimelineArchive, open_archive
 from howdah.backup.errors import DamageError, StoreError
 from howdah.backup.packing import Packing
+from howdah.backup.retention import Expendable
 from howdah.backup.wal import SEGMENT_BYTES, Segment
-from howdah.domain.backups import BackupKind, BaseBackup, Gap
+from howdah.domain.backups import BackupKind, BaseBackup, Gap, backup_name
 from howdah.domain.errors import SetupError
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
@@ -147,6 +149,36 @@ def test_a_gap_is_remembered_and_closed(archive: TimelineArchive):
     closed = Gap(MOMENT, MOMENT.replace(hour=10), "the slot was dropped")
     archive.note_gap(closed)
     assert archive.gaps() == [closed]
+
+
+def test_what_is_expendable_goes_and_what_was_never_completed(archive: TimelineArchive, tmp_path: Path):
+    segment(tmp_path / NAME)
+    archive.put_wal(NAME, tmp_path / NAME)
+    times = [MOMENT.replace(minute=minute) for minute in range(4)]
+    old, unfinished, kept, begun = (replace(backup(), name=backup_name(at, BackupKind.FULL)) for at in times)
+    for one in (old, unfinished, kept, begun):
+        (tmp_path / "taken").mkdir(exist_ok=True)
+        (tmp_path / "taken" / "base.tar.zst").write_bytes(b"tar")
+        archive.put_base(one, tmp_path / "taken")
+    for one in (unfinished, begun):
+        stored(archive, tmp_path, f"base/{one.name}/backup.json").unlink()
+    for _ in range(2):
+        archive.forget(Expendable((old.name,), (Segment(1, 3),)))
+        archive.forget_unfinished()
+    there = tmp_path / "archive" / archive.id.ubid
+    assert sorted(path.name for path in (there / "base").iterdir()) == [kept.name, begun.name]
+    assert archive.wal() == []
+
+
+def test_facts_that_are_damaged_are_not_taken_for_unfinished(archive: TimelineArchive, tmp_path: Path):
+    for minute in range(2):
+        (tmp_path / "taken").mkdir(exist_ok=True)
+        name = backup_name(MOMENT.replace(minute=minute), BackupKind.FULL)
+        done = archive.put_base(replace(backup(), name=name), tmp_path / "taken")
+        if minute == 0:
+            stored(archive, tmp_path, f"base/{done.name}/backup.json").write_text('{"name":')
+    archive.forget_unfinished()
+    assert len(list((tmp_path / "archive" / archive.id.ubid / "base").iterdir())) == 2
 
 
 def test_nothing_is_left_of_a_removed_timeline(archive: TimelineArchive, tmp_path: Path):

@@ -175,7 +175,7 @@ class LocalEngine:
         archives = Archives(self._settings.backup, machine.layout, self._changes.put_nowait)
         self._restorations = Restorations(archives, machine.layout.pool)
         await asyncio.to_thread(self._restorations.tidy)
-        archives.start()
+        archives.start(self._restorations.reads)
         self._archives = archives
 
     def _archive(self, spec: ServiceSpec, seen: Observed) -> datetime | None:

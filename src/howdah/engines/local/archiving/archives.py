@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -57,7 +57,9 @@ class Archives:
     def archive(self) -> Archive:
         return self._archive
 
-    def start(self) -> None:
+    def start(self, is_read: Callable[[TimelineId], bool]) -> None:
+        """``is_read``: whether something is made from a timeline now."""
+        self._shared.is_read = is_read
         self._ticking = asyncio.create_task(self._tick())
 
     async def close(self) -> None:
@@ -77,6 +79,7 @@ class Archives:
                 return None
             line = self._lines[spec.timeline] = self._new_line(spec, spec.timeline)
             line.start()
+        line.retention = self._retention(spec)
         line.serve(serving)
         return line
 
@@ -145,8 +148,13 @@ class Archives:
             shared=self._shared,
             facts={"service": spec.id.ubid, "hostname": spec.hostnames[0], "postgres": spec.postgres_version},
             changed=lambda: self._changed(spec.id),
+            retention=self._retention(spec),
             found=self._found.pop(spool.home, None),
         )
+
+    def _retention(self, spec: ServiceSpec) -> timedelta:
+        days = self._shared.settings.retention_days if spec.retention_days is None else spec.retention_days
+        return timedelta(days=days)
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ import structlog
 from howdah.backup.archive import TimelineArchive
 from howdah.domain.backups import BaseBackup
 from howdah.domain.errors import HowdahError
+from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
 from howdah.engines.local.archiving.base import Source, take_base
 from howdah.engines.local.archiving.collector import Collector
@@ -28,11 +29,13 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Shared:
-    """What all lines share: how much is done at the same time."""
+    """What all lines share: how much is done at the same time. ``is_read``: whether something is made from a timeline
+    now, so that nothing of it may go."""
 
     settings: BackupSettings
     collecting: asyncio.Semaphore
     backing_up: asyncio.Semaphore
+    is_read: Callable[[TimelineId], bool] = lambda _: False
 
 
 @dataclass(slots=True)

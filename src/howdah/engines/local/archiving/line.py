@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -15,6 +16,7 @@ from howdah.backup.assemble import contents
 from howdah.backup.errors import DamageError
 from howdah.backup.programs import Programs
 from howdah.backup.restorable import window
+from howdah.backup.retention import Expendable, expendable
 from howdah.backup.wal import Segment
 from howdah.domain.errors import HowdahError
 from howdah.engines.local.archiving.backing_up import BackingUp, Shared, in_words
@@ -32,6 +34,9 @@ _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
 _POLL = 0.02
 
+RETAIN_FIRST, RETAIN_EVERY = 600, 3600
+"""Seconds until old backups are looked for, spread over the fleet, and between two looks."""
+
 _log = structlog.get_logger()
 
 
@@ -40,7 +45,7 @@ class Line:
     """``changed``: called when what can be restored has changed. ``facts``: whose archive it is, for who has nothing
     else. ``found``: a receiver of it that runs.
 
-    earliest: the first moment that can be restored.
+    earliest: the first moment that can be restored. retention: for how long moments can be restored.
     """
 
     archive: TimelineArchive
@@ -48,6 +53,7 @@ class Line:
     shared: Shared
     facts: dict[str, str]
     changed: Callable[[], None]
+    retention: timedelta
     found: Receiver | None = None
     earliest: datetime | None = None
 
@@ -61,11 +67,13 @@ class Line:
     _loaded: bool = False
     _growing: Segment | None = None
     _mark: tuple[int, ...] = ()
+    _retain_at: float = field(init=False)
     _problem: str | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
+        self._retain_at = time.monotonic() + RETAIN_FIRST + self.archive.id.uuid.int % RETAIN_EVERY
         self._collector = Collector(self.spool, self.archive)
         self._receiving = Receiving(self.spool, self._collect, self.found)
         self.backing_up = BackingUp(self.archive, self._collector, self._collecting, self.shared, self._backed_up)
@@ -194,7 +202,24 @@ class Line:
             await self._find_earliest()
         if not self._collector.settled:
             self._mark = ()  # To be read again at the next tick, though nothing may show that it was written.
-        return self.backing_up.keep()
+        await self._retain()
+        return min(self.backing_up.keep(), self._retain_at - time.monotonic())
+
+    async def _retain(self) -> None:
+        """Delete, from time to time, what is needed no more."""
+        if time.monotonic() < self._retain_at:
+            return
+        self._retain_at = time.monotonic() + RETAIN_EVERY
+        if self.shared.is_read(self.archive.id):
+            return
+        async with self.shared.collecting:
+            old = await run_whole(_forget, self.archive, datetime.now(UTC) - self.retention)
+        if old.bases or old.wal:
+            _log.info(
+                "old backups deleted", timeline=self.archive.id.ubid, bases=list(old.bases), segments=len(old.wal)
+            )
+            self.backing_up.bases = [base for base in self.backing_up.bases if base.name not in old.bases]
+            await self._find_earliest()
 
     async def _load(self) -> None:
         async with self.shared.collecting:
@@ -246,3 +271,10 @@ class Line:
         if found is not None:
             self.earliest = found.earliest
             self.changed()
+
+
+def _forget(archive: TimelineArchive, keep_from: datetime) -> Expendable:
+    old = expendable(contents(archive), keep_from)
+    archive.forget(old)
+    archive.forget_unfinished()
+    return old
