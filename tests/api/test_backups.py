@@ -358,6 +358,8 @@ async def test_a_service_without_backups_has_nothing_to_restore(client: Client, 
         "backupUnderWaySince": None,
         "problem": None,
         "waitingBytes": 0,
+        "lagSeconds": 0.0,
+        "storedBytes": 0,
         "backups": [],
     }
 
@@ -371,6 +373,8 @@ async def test_window_gaps_problem_and_backups_are_told_in_full(client: Client, 
         under_way=base(4).started_at,
         problem="the spool is full",
         waiting_bytes=1 << 40,
+        lag_seconds=61.25,
+        stored_bytes=1 << 41,
     )
     shown = await client.result("GET", f"{own(service)}/backups")
     assert shown == {
@@ -387,6 +391,8 @@ async def test_window_gaps_problem_and_backups_are_told_in_full(client: Client, 
         "backupUnderWaySince": "2026-03-04T04:05:06.789Z",
         "problem": "the spool is full",
         "waitingBytes": 1 << 40,
+        "lagSeconds": 61.25,
+        "storedBytes": 1 << 41,
         "backups": [
             {
                 "key": "20260304T010506.789999Z-incremental",
@@ -526,6 +532,7 @@ OWN = (
     ("GET", "/v1/howdah/services/{id}/backups", None),
     ("POST", "/v1/howdah/services/{id}/backups", None),
     ("GET", "/v1/howdah/services/{id}/operations", None),
+    ("GET", "/v1/howdah/services/{id}/health", None),
 )
 
 

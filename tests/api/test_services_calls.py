@@ -65,6 +65,16 @@ async def test_delete_answers_without_a_result_and_again_until_it_is_gone(client
     assert (await client.result("GET", url))["state"] == "deleting"
 
 
+async def test_a_protected_service_is_deleted_only_once_its_tag_is_gone(client: Client) -> None:
+    service = await client.running(tags=[{"key": "howdah_protected", "value": "true"}, {"key": "team"}])
+    url = f"{client.services}/{service['id']}"
+    said = f"CONFLICT: the service {service['id']} is protected from deletion: remove its tag howdah_protected"
+    assert await client.refusal("DELETE", url) == (409, f"{said} (PATCH with the other tags), then delete it")
+    assert (await client.result("GET", url))["state"] == "running"
+    await client.result("PATCH", url, json={"tags": [{"key": "team"}]})
+    assert (await client.send("DELETE", url)).status_code == 200
+
+
 async def test_a_service_is_reached_by_ubid_and_by_uuid_in_either_case_and_by_misread_letters(client: Client) -> None:
     created = await client.create()
     shown = await client.result("GET", f"{client.services}/{created['id']}", headers={"Howdah-Api-Version": "beta"})

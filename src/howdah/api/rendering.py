@@ -8,6 +8,7 @@ from uuid import uuid5
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup, Gap
 from howdah.domain.catalog import Catalog
+from howdah.domain.health import Health
 from howdah.domain.ids import ServiceId
 from howdah.domain.organizations import ApiKey, ApiVersion, Organization
 from howdah.domain.services import Service
@@ -113,7 +114,33 @@ def archive(found: ArchiveStatus) -> dict[str, Any]:
         "backupUnderWaySince": None if found.under_way is None else timestamp(found.under_way),
         "problem": found.problem,
         "waitingBytes": found.waiting_bytes,
+        "lagSeconds": round(found.lag_seconds, 3),
+        "storedBytes": found.stored_bytes,
         "backups": [_full_backup(base) for base in reversed(found.bases)],
+    }
+
+
+def health(found: Health) -> dict[str, Any]:
+    return {
+        "status": found.status,
+        "reasons": list(found.reasons),
+        "state": found.state,
+        "backups": None if found.archive is None else _backup_health(found.archive, found.at),
+    }
+
+
+def _backup_health(found: ArchiveStatus, now: datetime) -> dict[str, Any]:
+    last = found.bases[-1] if found.bases else None
+    return {
+        "lastBackupAt": None if last is None else timestamp(last.finished_at),
+        "lastBackupAgeSeconds": None if last is None else max(0, round((now - last.finished_at).total_seconds())),
+        "earliestRestoreTime": None if found.window is None else rounded_up(found.window.earliest),
+        "latestWalTime": None if found.window is None else rounded_up(found.window.latest),
+        "lagSeconds": round(found.lag_seconds, 3),
+        "waitingBytes": found.waiting_bytes,
+        "storedBytes": found.stored_bytes,
+        "gaps": len(found.window.gaps) if found.window is not None else 0,
+        "problem": found.problem,
     }
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from howdah.domain.backups import BackupKind
+from howdah.domain.health import HealthStatus
 from howdah.domain.organizations import ApiVersion, KeyState, Role
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
 
@@ -132,6 +133,36 @@ _ORGANIZATION = record(
 _BACKUP: dict[str, Schema] = {"key": TEXT, "lastModified": MOMENT, "status": {"const": "completed"}}
 _EXACT_MOMENT: Schema = {"type": "string", "format": "date-time"}
 
+_WAITING = described(INTEGER, "WAL that is on its way to the archive")
+_LAG = described({"type": "number", "minimum": 0}, "How much newer the newest WAL is than what the archive has")
+_STORED = described(INTEGER, "All that the archive has of the service")
+
+_HEALTH = record(
+    {
+        "status": choice(HealthStatus),
+        "reasons": described(array(TEXT), "Why it is not ok"),
+        "state": choice(ServiceState),
+        "backups": described(
+            nullable(
+                record(
+                    {
+                        "lastBackupAt": nullable(MOMENT),
+                        "lastBackupAgeSeconds": nullable(INTEGER),
+                        "earliestRestoreTime": nullable(MOMENT),
+                        "latestWalTime": nullable(MOMENT),
+                        "lagSeconds": _LAG,
+                        "waitingBytes": _WAITING,
+                        "storedBytes": _STORED,
+                        "gaps": described(INTEGER, "Times in which no moment can be restored"),
+                        "problem": nullable(TEXT),
+                    }
+                )
+            ),
+            "null where backups are off or the archive is out of reach",
+        ),
+    }
+)
+
 _ARCHIVE = record(
     {
         "earliestRestoreTime": nullable(MOMENT),
@@ -142,7 +173,9 @@ _ARCHIVE = record(
         ),
         "backupUnderWaySince": nullable(MOMENT),
         "problem": described(nullable(TEXT), "Why archiving does not go on; null while it does"),
-        "waitingBytes": described(INTEGER, "WAL that is on its way to the archive"),
+        "waitingBytes": _WAITING,
+        "lagSeconds": _LAG,
+        "storedBytes": _STORED,
         "backups": array(
             record(
                 _BACKUP
@@ -220,6 +253,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "PostgresBackup": record(_BACKUP),
     "Archive": _ARCHIVE,
+    "ServiceHealth": _HEALTH,
     "BackupRequest": record({"request": described(INTEGER, "Shown by the backup that answers it")}),
     "Operation": _OPERATION,
     "State": choice(ServiceState),

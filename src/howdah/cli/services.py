@@ -54,6 +54,21 @@ def get(service: ServiceArgument, state: StateOption = None, as_json: JsonOption
     _show(found, as_json=as_json)
 
 
+@app.command("health")
+def health(service: ServiceArgument, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Whether a service and its backups are as they should be. Exit status 1 when something is critical."""
+    api = connect(state)
+    found: dict[str, Any] = api.own("GET", f"/{service_id(api, service)}/health")
+    if as_json:
+        show_json(found)
+    else:
+        show_fields({"status": found["status"], "state": found["state"], **(found["backups"] or {})})
+        for reason in found["reasons"]:
+            note(reason)
+    if found["status"] == "critical":
+        raise typer.Exit(1)
+
+
 @app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="1 to 50 letters, digits, spaces, hyphens, underscores, dots.")],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -14,10 +14,12 @@ from howdah.control.clock import Clock
 from howdah.control.services import Services
 from howdah.control.vault import Kind, Vault
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
-from howdah.domain.errors import BadRequest, NotFound
+from howdah.domain.errors import BadRequest, NotFound, Unavailable
+from howdah.domain.health import Health, judge
 from howdah.domain.ids import ServiceId
 from howdah.domain.names import check_name
 from howdah.domain.services import Service
+from howdah.domain.settings import BackupSettings
 from howdah.domain.states import HaType, ServiceState
 from howdah.domain.tags import Tag, check_tags
 from howdah.engines.protocol import Engine
@@ -29,7 +31,10 @@ from howdah.store.store import Store
 class Backups:
     """The backups of organizations' services. A service of another organization is NotFound everywhere."""
 
-    def __init__(self, store: Store, vault: Vault, clock: Clock, engine: Engine, owner: Services) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, clock: Clock, engine: Engine, owner: Services, settings: BackupSettings
+    ) -> None:
+        self._settings = settings
         self._store = store
         self._vault = vault
         self._clock = clock
@@ -82,6 +87,21 @@ class Backups:
     async def status(self, organization: UUID, id: ServiceId) -> ArchiveStatus:
         """Raises NotFound, Unavailable."""
         return await self._engine.archive_status(self._services.stored(organization, id).timeline)
+
+    async def health(self, organization: UUID, id: ServiceId) -> Health:
+        """Raises NotFound."""
+        archive: ArchiveStatus | None = None
+        unknown: str | None = None
+        if self._settings.enabled:
+            try:
+                archive = await self.status(organization, id)
+            except Unavailable as error:
+                unknown = str(error)
+        service = self._services.stored(organization, id).service
+        interval = timedelta(hours=self._settings.interval_hours)
+        return judge(
+            service.state, service.state_reason, archive, unknown=unknown, interval=interval, now=self._clock()
+        )
 
     def under_way(self, organization: UUID, id: ServiceId) -> datetime | None:
         """When the base backup that is being taken began; None while none is. Raises NotFound."""

@@ -158,7 +158,7 @@ class ControlPlane:
         self.services = Services(
             self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule
         )
-        self.backups = Backups(self.store, vault, self._clock, engine, self.services)
+        self.backups = Backups(self.store, vault, self._clock, engine, self.services, self.settings.backup)
         if self._with_router:
             await self._start_router()
             await self._run(stack, "router watch", self._router.watch())

@@ -36,3 +36,7 @@ async def get_connections(call: Call) -> Response:
     found = call.plane.services.get(call.organization, call.service)
     visible = call.may_see_credentials and call.version is ApiVersion.PREVIEW
     return call.success(connections(target(call, found, found.password if visible else None)))
+
+
+async def get_health(call: Call) -> Response:
+    return call.success(rendering.health(await call.plane.backups.health(call.organization, call.service)))

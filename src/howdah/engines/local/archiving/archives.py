@@ -12,7 +12,7 @@ import structlog
 from howdah.backup.archive import Archive, open_archive
 from howdah.backup.assemble import contents
 from howdah.backup.errors import StoreError
-from howdah.backup.restorable import plan, text, window
+from howdah.backup.restorable import Contents, plan, text, window
 from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import ServiceSpec
@@ -114,6 +114,8 @@ class Archives:
             under_way=line.backing_up.began if line is not None else None,
             problem=line.problem if line is not None else None,
             waiting_bytes=waiting.size,
+            lag_seconds=await asyncio.to_thread(_lag, self.spool(timeline), there),
+            stored_bytes=sum(one.stored_bytes for one in there.wal) + sum(base.stored_bytes for base in there.bases),
         )
 
     def spool(self, timeline: TimelineId) -> Spool:
@@ -173,6 +175,14 @@ class Archives:
             _log.warning("a receiver belongs to no known service; it is ended", spool=str(home))
             receiver.signal(signal.SIGINT)
             receiver.close()
+
+
+def _lag(spool: Spool, there: Contents) -> float:
+    """Seconds by which the newest WAL in the spool is newer than that in the archive, which keeps the times of files; a
+    store elsewhere says when it got them, so that there only what waits for long is seen."""
+    newest = spool.newest_at()
+    last = there.wal[-1].modified if there.wal else None
+    return 0.0 if newest is None or last is None else max(0.0, (newest - last).total_seconds())
 
 
 def late(line: Line, known: datetime | None) -> StoreError:

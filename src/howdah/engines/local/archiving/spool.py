@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment
@@ -70,6 +71,14 @@ class Spool:
             else:
                 complete.append(segment)
         return Waiting(tuple(sorted(complete)), growing, tuple(sorted(histories)), size)
+
+    def newest_at(self) -> datetime | None:
+        """When the receiver has written last; None when nothing is here. Raises OSError."""
+        times: list[float] = []
+        for entry in os.scandir(self.wal) if self.wal.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):
+                times.append(entry.stat().st_mtime)
+        return datetime.fromtimestamp(max(times), UTC) if times else None
 
     def whole(self, segment: Segment) -> Path:
         return self.wal / segment.name

@@ -1,0 +1,79 @@
+"""Whether a service and its backups are as they should be, and why not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from howdah.domain.backups import ArchiveStatus
+from howdah.domain.states import ServiceState
+
+LONGEST_LAG = 60.0
+"""Seconds that WAL may be on its way before somebody should look."""
+
+MISSED_BACKUPS = 2
+"""A base backup is overdue when it is older than so many intervals."""
+
+
+class HealthStatus(StrEnum):
+    """``warning``: nothing is lost, but somebody should look. ``critical``: it does not serve, or what it has now could
+    not be restored."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """At the time ``at`` (UTC). reasons: in words; none when it is ok. archive: None where backups are off or it is out
+    of reach."""
+
+    status: HealthStatus
+    reasons: tuple[str, ...]
+    state: ServiceState
+    archive: ArchiveStatus | None
+    at: datetime
+
+
+def judge(
+    state: ServiceState,
+    reason: str | None,
+    archive: ArchiveStatus | None,
+    *,
+    unknown: str | None = None,
+    interval: timedelta,
+    now: datetime,
+) -> Health:
+    """``reason``: of the state. ``unknown``: why nobody knows how the archive is, in words. ``interval``: between two
+    base backups."""
+    found = [*_of_service(state, reason), *_of_archive(archive, unknown, interval, now)]
+    critical = any(status is HealthStatus.CRITICAL for status, _ in found)
+    status = HealthStatus.CRITICAL if critical else HealthStatus.WARNING if found else HealthStatus.OK
+    return Health(status, tuple(words for _, words in found), state, archive, now)
+
+
+def _of_service(state: ServiceState, reason: str | None) -> Iterator[tuple[HealthStatus, str]]:
+    if state is ServiceState.UNAVAILABLE:
+        yield HealthStatus.CRITICAL, f"the service is unavailable: {reason or 'no reason is known'}"
+
+
+def _of_archive(
+    archive: ArchiveStatus | None, unknown: str | None, interval: timedelta, now: datetime
+) -> Iterator[tuple[HealthStatus, str]]:
+    if unknown is not None:
+        yield HealthStatus.WARNING, unknown
+    if archive is None:
+        return
+    if archive.window is None:
+        yield HealthStatus.WARNING, "nothing can be restored yet: no base backup is completed"
+    elif any(gap.until is None for gap in archive.window.gaps):
+        yield HealthStatus.CRITICAL, "WAL was lost and no base backup has closed the gap yet: see gaps of the backups"
+    if archive.problem is not None:
+        yield HealthStatus.WARNING, f"archiving does not go on: {archive.problem}"
+    if archive.lag_seconds > LONGEST_LAG:
+        yield HealthStatus.WARNING, f"the archive is {archive.lag_seconds:.0f} s behind"
+    if archive.bases and (age := now - archive.bases[-1].finished_at) > MISSED_BACKUPS * interval:
+        yield HealthStatus.WARNING, f"the last base backup is {age.total_seconds() / 3600:.1f} hours old"

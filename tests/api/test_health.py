@@ -1,0 +1,44 @@
+"""The health of a service, as the API tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from api.client import Client
+from api.fake_engine import FakeEngine
+from api.test_backups import base
+from howdah.backup.errors import StoreError
+from howdah.domain.backups import ArchiveStatus, Window
+
+
+async def test_a_service_with_fresh_backups_is_ok(client: Client, engine: FakeEngine) -> None:
+    now = datetime.now(UTC)
+    newest = replace(base(3), finished_at=now - timedelta(hours=2))
+    engine.archive = ArchiveStatus((newest,), Window(newest.finished_at, now), waiting_bytes=16, stored_bytes=4711)
+    service = (await client.running())["id"]
+    found = await client.result("GET", f"/v1/howdah/services/{service}/health")
+    assert (found["status"], found["reasons"], found["state"]) == ("ok", [], "running")
+    backups = found["backups"]
+    assert 7200 <= backups["lastBackupAgeSeconds"] < 7260
+    assert (backups["waitingBytes"], backups["storedBytes"], backups["lagSeconds"]) == (16, 4711, 0)
+    assert (backups["gaps"], backups["problem"]) == (0, None)
+
+
+async def test_what_is_wrong_is_said(client: Client, engine: FakeEngine) -> None:
+    service = (await client.running())["id"]
+    engine.archive = ArchiveStatus((), None, problem="No space left on device")
+    found = await client.result("GET", f"/v1/howdah/services/{service}/health")
+    assert found["status"] == "warning"
+    assert found["reasons"] == [
+        "nothing can be restored yet: no base backup is completed",
+        "archiving does not go on: No space left on device",
+    ]
+
+
+async def test_an_archive_out_of_reach_is_no_error_of_the_call(client: Client, engine: FakeEngine) -> None:
+    service = (await client.running())["id"]
+    engine.outage = StoreError("the archive cannot list it: Connection refused")
+    found = await client.result("GET", f"/v1/howdah/services/{service}/health")
+    assert (found["status"], found["backups"]) == ("warning", None)
+    assert found["reasons"] == ["the archive cannot list it: Connection refused"]

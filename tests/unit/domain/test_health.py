@@ -1,0 +1,71 @@
+"""What is wrong with a service or its backups is said in words, and how bad it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from howdah.domain.backups import ArchiveStatus, BackupKind, BaseBackup, Gap, Window
+from howdah.domain.health import Health, HealthStatus, judge
+from howdah.domain.states import ServiceState
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BASE = BaseBackup(
+    name="20261127T110000.000000Z-full", kind=BackupKind.FULL, parent=None, postgres="18.6.0", system_identifier=1,
+    started_at=NOW - HOUR, finished_at=NOW - HOUR, start_lsn="0/28", stop_lsn="0/100", wal_timeline=1, stored_bytes=1,
+    data_bytes=1, files={}, tablespaces={},
+)  # fmt: skip
+FINE = ArchiveStatus((BASE,), Window(NOW - HOUR, NOW))
+OPEN = Gap(NOW - HOUR, None, "the slot was dropped")
+
+
+def judged(
+    archive: ArchiveStatus | None = FINE,
+    *,
+    state: ServiceState = ServiceState.RUNNING,
+    reason: str | None = None,
+    unknown: str | None = None,
+) -> Health:
+    return judge(state, reason, archive, unknown=unknown, interval=24 * HOUR, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "archive", [FINE, None, replace(FINE, window=Window(NOW - HOUR, NOW, (replace(OPEN, until=NOW),)), lag_seconds=5.0)]
+)
+def test_what_is_as_it_should_be_is_ok(archive: ArchiveStatus | None) -> None:
+    assert judged(archive) == Health(HealthStatus.OK, (), ServiceState.RUNNING, archive, NOW)
+
+
+@pytest.mark.parametrize(
+    ("archive", "status", "words"),
+    [
+        (replace(FINE, bases=(), window=None), HealthStatus.WARNING, "nothing can be restored yet"),
+        (replace(FINE, problem="No space left"), HealthStatus.WARNING, "archiving does not go on: No space left"),
+        (replace(FINE, lag_seconds=61.0), HealthStatus.WARNING, "the archive is 61 s behind"),
+        (replace(FINE, window=Window(NOW - HOUR, NOW, (OPEN,))), HealthStatus.CRITICAL, "WAL was lost"),
+        (
+            replace(FINE, bases=(replace(BASE, finished_at=NOW - 49 * HOUR),)),
+            HealthStatus.WARNING,
+            "the last base backup is 49.0 hours old",
+        ),
+    ],
+)
+def test_each_flaw_is_named(archive: ArchiveStatus, status: HealthStatus, words: str) -> None:
+    found = judged(archive)
+    (reason,) = found.reasons
+    assert found.status is status
+    assert reason.startswith(words)
+
+
+def test_an_archive_out_of_reach_is_a_warning() -> None:
+    found = judged(None, unknown="the archive cannot list it")
+    assert (found.status, found.reasons) == (HealthStatus.WARNING, ("the archive cannot list it",))
+
+
+def test_the_worst_counts_and_everything_is_said() -> None:
+    found = judged(replace(FINE, problem="No space left"), state=ServiceState.UNAVAILABLE, reason="it crashes")
+    assert found.status is HealthStatus.CRITICAL
+    assert found.reasons == ("the service is unavailable: it crashes", "archiving does not go on: No space left")
