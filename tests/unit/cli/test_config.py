@@ -25,6 +25,7 @@ BACKUP = BackupSettings(
     "AES256",
     12.0,
     3,
+    30.0,
     50,
     4,
     2.5,
@@ -82,6 +83,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         s3_ca_file = "/ca.pem"
         s3_encryption = "AES256"
         interval_hours = 12
+        retention_days = 30
         chain = 3
         rate_mib = 50
         parallel = 4
@@ -127,6 +129,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_BACKUP_S3_CA_FILE": "/ca.pem",
         "HOWDAH_BACKUP_S3_ENCRYPTION": "AES256",
         "HOWDAH_BACKUP_INTERVAL_HOURS": "12",
+        "HOWDAH_BACKUP_RETENTION_DAYS": "30",
         "HOWDAH_BACKUP_CHAIN": "3",
         "HOWDAH_BACKUP_RATE_MIB": "50",
         "HOWDAH_BACKUP_PARALLEL": "4",
