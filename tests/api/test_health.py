@@ -42,3 +42,20 @@ async def test_an_archive_out_of_reach_is_no_error_of_the_call(client: Client, e
     found = await client.result("GET", f"/v1/howdah/services/{service}/health")
     assert (found["status"], found["backups"]) == ("warning", None)
     assert found["reasons"] == ["the archive cannot list it: Connection refused"]
+
+
+async def test_the_health_of_all_is_told_at_once(client: Client, engine: FakeEngine) -> None:
+    engine.archive = ArchiveStatus((), None)
+    names = ["one", "two"]
+    services = [await client.running(name=name) for name in names]
+    found = await client.result("GET", "/v1/howdah/health")
+    assert found == [
+        {
+            "id": service["id"],
+            "name": name,
+            "state": "running",
+            "status": "warning",
+            "reasons": ["nothing can be restored yet: no base backup is completed"],
+        }
+        for service, name in zip(services, names, strict=True)
+    ]

@@ -104,6 +104,7 @@ def test_doctor_finds_nothing_failed_on_a_healthy_server_and_says_when_the_route
     assert [finding for finding in findings if finding["level"] == "fail"] == []
     assert said["servers"]["said"] == "all 1 run"
     assert said["router"]["level"] == "ok"
+    assert said["health"] == {"check": "health", "level": "ok", "said": "of 1 service: all well", "advice": ""}
     server.kill()
     os.kill(server.router(), 9)
     eventually("the router is gone", lambda: not alive(server.router()))

@@ -254,6 +254,15 @@ SCHEMAS: dict[str, Schema] = {
     "PostgresBackup": record(_BACKUP),
     "Archive": _ARCHIVE,
     "ServiceHealth": _HEALTH,
+    "HealthSummary": record(
+        {
+            "id": TEXT,
+            "name": TEXT,
+            "state": choice(ServiceState),
+            "status": choice(HealthStatus),
+            "reasons": array(TEXT),
+        }
+    ),
     "BackupRequest": record({"request": described(INTEGER, "Shown by the backup that answers it")}),
     "Operation": _OPERATION,
     "State": choice(ServiceState),

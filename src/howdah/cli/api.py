@@ -53,6 +53,13 @@ class Api:
             return answer["result"]
         raise self._refused(status, answer)
 
+    def health(self) -> list[dict[str, Any]]:
+        """Of all services, in short. Raises as ``call`` does."""
+        status, answer = self._send("GET", "/v1/howdah/health", None)
+        if status == 200:
+            return answer["result"]
+        raise self._refused(status, answer)
+
     def reason(self, service: str) -> str | None:
         """Why a service is not as it should be, where that is known."""
         return self.own("GET", f"/{service}")["reason"]

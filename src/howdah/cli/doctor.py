@@ -35,6 +35,7 @@ def doctor(state: StateOption = None, config: ConfigOption = None, as_json: Json
 
 def _findings(settings: Settings) -> Iterator[Finding]:
     from howdah.cli.checks.contents import check_contents
+    from howdah.cli.checks.health import check_health
     from howdah.cli.checks.host import check_clock, check_disk, check_libraries, check_shared_memory
     from howdah.cli.checks.isolation import check_isolation
     from howdah.cli.checks.network import check_names, check_ports
@@ -47,6 +48,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield from check_disk(settings)
     yield from check_clock(settings)
     yield from check_contents(settings)
+    yield from check_health(settings)
 
 
 def _show(finding: Finding) -> None:

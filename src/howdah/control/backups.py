@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -26,6 +28,9 @@ from howdah.engines.protocol import Engine
 from howdah.store import secrets, services
 from howdah.store.services import StoredService
 from howdah.store.store import Store
+
+_LOOKED_AT_AT_ONCE = 8
+"""Archives, when the health of all services is asked for."""
 
 
 class Backups:
@@ -90,14 +95,29 @@ class Backups:
 
     async def health(self, organization: UUID, id: ServiceId) -> Health:
         """Raises NotFound."""
+        return await self._judge(self._services.stored(organization, id).service)
+
+    async def health_of_all(self, organization: UUID) -> list[tuple[Service, Health]]:
+        """Of all its services, oldest first."""
+        at_once = asyncio.Semaphore(_LOOKED_AT_AT_ONCE)
+
+        async def judged(service: Service) -> tuple[Service, Health] | None:
+            async with at_once:
+                with suppress(NotFound):  # One that was deleted meanwhile.
+                    return service, await self.health(organization, service.id)
+            return None
+
+        found = await asyncio.gather(*map(judged, self._services.list(organization)))
+        return [one for one in found if one is not None]
+
+    async def _judge(self, service: Service) -> Health:
         archive: ArchiveStatus | None = None
         unknown: str | None = None
         if self._settings.enabled:
             try:
-                archive = await self.status(organization, id)
+                archive = await self.status(service.organization, service.id)
             except Unavailable as error:
                 unknown = str(error)
-        service = self._services.stored(organization, id).service
         interval = timedelta(hours=self._settings.interval_hours)
         return judge(
             service.state, service.state_reason, archive, unknown=unknown, interval=interval, now=self._clock()

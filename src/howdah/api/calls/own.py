@@ -40,3 +40,19 @@ async def get_connections(call: Call) -> Response:
 
 async def get_health(call: Call) -> Response:
     return call.success(rendering.health(await call.plane.backups.health(call.organization, call.service)))
+
+
+async def get_fleet_health(call: Call) -> Response:
+    found = await call.plane.backups.health_of_all(call.organization)
+    return call.success(
+        [
+            {
+                "id": rendering.service_id(service.id, call.version),
+                "name": service.name,
+                "state": health.state,
+                "status": health.status,
+                "reasons": list(health.reasons),
+            }
+            for service, health in found
+        ]
+    )
