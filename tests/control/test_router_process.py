@@ -16,6 +16,7 @@ from howdah.control.paths import routes_file
 from howdah.control.router_process import RouterProcess
 from howdah.domain.routes import encode_routes
 from howdah.domain.settings import RouterSettings
+from howdah.launcher.processes import all_pids, inspect_process
 
 
 def free_port() -> int:
@@ -37,8 +38,11 @@ def pid_of(state: Path) -> int:
 async def state(tmp_path: Path) -> AsyncGenerator[Path]:
     routes_file(tmp_path).write_bytes(encode_routes([]))
     yield tmp_path
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        os.kill(pid_of(tmp_path), signal.SIGKILL)
+    for pid in all_pids():
+        facts = inspect_process(pid)
+        if facts is not None and str(routes_file(tmp_path)) in facts.arguments:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def router(state: Path, port: int) -> RouterProcess:
