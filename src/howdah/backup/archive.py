@@ -192,6 +192,11 @@ class TimelineArchive:
                     found.append(drilled.decode(content, one.key))
         return sorted(found, key=lambda result: result.started_at, reverse=True)
 
+    def last_drill(self) -> datetime | None:
+        """When the newest of them began."""
+        times = [drilled.moment(one.key.rsplit("/", 1)[-1]) for one in self._objects.list(f"{self._root}/drills/")]
+        return max((moment for moment in times if moment is not None), default=None)
+
     def put_drill(self, result: DrillResult) -> None:
         """One more; the oldest ones beyond KEPT go."""
         self._objects.put(f"{self._root}/drills/{drilled.file_name(result)}", drilled.encode(result))

@@ -16,9 +16,20 @@ KEPT = 30
 _TIMES = ("started_at", "finished_at", "until")
 
 
+_NAME = "%Y%m%dT%H%M%S.%fZ.json"
+
+
 def file_name(result: DrillResult) -> str:
     """Names sort as the times do."""
-    return f"{result.started_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.json"
+    return result.started_at.astimezone(UTC).strftime(_NAME)
+
+
+def moment(name: str) -> datetime | None:
+    """When the drill of that file began; None for another file."""
+    try:
+        return datetime.strptime(name, _NAME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def encode(result: DrillResult) -> bytes:

@@ -76,9 +76,7 @@ print(
 """
 
 
-@pytest.mark.parametrize(
-    ("alone", "said"), [(False, "done done done"), (True, "PermissionError PermissionError done")]
-)
+@pytest.mark.parametrize(("alone", "said"), [(False, "done done done"), (True, "PermissionError PermissionError done")])
 def test_one_that_is_to_be_alone_reaches_no_socket_of_its_user_but_listens_on_its_own(
     tmp_path: Path, alone: bool, said: str
 ):

@@ -83,6 +83,10 @@ class Archives:
     def line(self, timeline: TimelineId) -> Line | None:
         return self._lines.get(timeline)
 
+    def timelines(self) -> list[TimelineId]:
+        """Those that are archived now."""
+        return list(self._lines)
+
     async def bases(self, timeline: TimelineId) -> list[BaseBackup]:
         """Those that count, oldest first. Raises StoreError, DamageError."""
         line = self._lines.get(timeline)
