@@ -3,38 +3,384 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import shutil
+import subprocess
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from engine.archived import archived, backed_up, timeline
-from engine.local import Asked, Rig, query
-from howdah.domain.drills import DrillResult
+from engine.archived import archive_is, archived, backed_up, moment, timeline
+from engine.local import QUICK_PROBE, Asked, Rig, connect, query, remove, settle, until
+from engine.tampering import archive_of, change_in_base, flip, newest_base, swap_items
+from howdah.backup.archive import TimelineArchive
+from howdah.backup.confined import can_confine
+from howdah.backup.errors import NotRestorableError, StoreError
+from howdah.backup.wal import PARTIAL, StoredWal
+from howdah.domain.drills import ComparedTable, DrillResult
+from howdah.domain.errors import Unavailable
+from howdah.domain.services import ServiceStatus
+from howdah.domain.settings import BackupSettings
 from howdah.domain.states import PostgresVersion
+from howdah.engines.local.binaries import KNOWN
+from howdah.engines.local.drills import counting, drill
+from howdah.engines.local.drills import drills as module
 from howdah.engines.local.engine import LocalEngine
 
+pytestmark = pytest.mark.skipif(not can_confine(), reason="this kernel has no Landlock, or it is switched off")
 
-async def drilled(rig: Rig, engine: LocalEngine, asked: Asked, *, within: float = 120) -> DrillResult:
-    """What a drill finds, once nothing of it is left."""
-    began = await engine.drill(timeline(asked))
+
+async def done(rig: Rig, engine: LocalEngine, asked: Asked, *, within: float = 120) -> DrillResult:
+    """What the drill that is under way finds, once nothing of it is left."""
     end = time.monotonic() + within
     while (found := await engine.drills(timeline(asked))).under_way is not None:
         assert found.under_way.problem is None, found.under_way.problem
         assert time.monotonic() < end, f"not done within {within} s: {found.under_way}"
         await asyncio.sleep(0.05)
-    result = found.results[0]
+    assert (left(rig), servers(rig)) == ([], []), "something is left of a drill"
+    return found.results[0]
+
+
+async def drilled(rig: Rig, engine: LocalEngine, asked: Asked) -> DrillResult:
+    began = await engine.drill(timeline(asked))
+    result = await done(rig, engine, asked)
     assert result.started_at == began
-    left = [path.name for path in (rig.layout.pool / "drills").iterdir()]
-    assert left == [], "what was restored is left"
     return result
+
+
+def left(rig: Rig) -> list[str]:
+    """What lies where drills are done."""
+    place = rig.layout.pool / "drills"
+    return [path.name for path in place.iterdir()] if place.is_dir() else []
+
+
+def servers(rig: Rig) -> list[int]:
+    """The processes that work there."""
+    place = f"{rig.layout.pool}/drills"
+    return [pid for pid in rig.processes() if os.readlink(f"/proc/{pid}/cwd").startswith(place)]
+
+
+async def with_rows(engine: LocalEngine, asked: Asked) -> ServiceStatus:
+    """A backup of it has a table of some pages, and its index."""
+    status = await backed_up(engine, asked)
+    await query(status, "CREATE TABLE kept AS SELECT n, 'some text' AS words FROM generate_series(1, 5000) n")
+    await query(status, "CREATE INDEX kept_n ON kept (n)")
+    asked = replace(asked, spec=replace(asked.spec, backup=1))
+    await settle(engine, asked)
+    await archive_is(engine, asked, "a backup with the table", lambda status: len(status.bases) == 2)
+    return status
+
+
+@asynccontextmanager
+async def full_backups_only() -> AsyncIterator[tuple[Rig, LocalEngine]]:
+    rig = Rig(backup=BackupSettings(chain=0))
+    try:
+        async with rig.engine(QUICK_PROBE) as engine:
+            yield rig, engine
+    finally:
+        rig.clean()
+
+
+async def path_of(status: ServiceStatus, relation: str) -> str:
+    return (await query(status, f"SELECT pg_relation_filepath('{relation}')"))[0][0]
 
 
 @pytest.mark.parametrize("version", list(PostgresVersion))
 async def test_a_good_backup_passes_and_says_what_was_checked(rig: Rig, engine: LocalEngine, version: PostgresVersion):
     source = archived(version)
-    status = await backed_up(engine, source)
-    await query(status, "CREATE TABLE kept AS SELECT n FROM generate_series(1, 1000) n")
-    await query(status, "CREATE INDEX ON kept (n)")
+    status = await with_rows(engine, source)
+    await query(status, "CREATE DATABASE \"a = 'b' %s\"")
+    await query(status, "INSERT INTO kept VALUES (0, 'later')")
+    before = await moment(status)
     result = await drilled(rig, engine, source)
-    print(result)
+    assert (result.problems, result.ok, result.checksums) == ((), True, True)
+    assert result.chain == tuple(base.name for base in await engine.backups(timeline(source)))
+    assert result.tables == (ComparedTable("postgres", "public.kept", 5001, 5001, 5001),)
+    assert result.until is not None
+    assert (before - result.until).total_seconds() < 5
+    assert result.relations > 400
+    assert 10 << 20 < result.data_bytes < 100 << 20
+    assert result.started_at < result.finished_at <= datetime.now(UTC)
+    assert await rows_of(status) == 5001, "its source has changed"
+
+
+async def rows_of(status: ServiceStatus) -> int:
+    return (await query(status, "SELECT count(*) FROM kept"))[0][0]
+
+
+async def test_a_service_whose_server_does_not_run_is_drilled_too(rig: Rig, engine: LocalEngine):
+    source = archived()
+    await with_rows(engine, source)
+    shutil.rmtree(rig.paths(source).data)
+    os.kill(rig.postmaster(source), 9)
+    await until(engine, source, "it is gone", lambda status: not status.ready)
+    result = await drilled(rig, engine, source)
+    assert (result.problems, result.tables, result.checksums) == ((), (), True)
+
+
+async def test_a_flipped_bit_in_a_page_is_found_and_named():
+    async with full_backups_only() as (rig, engine):
+        source = archived()
+        status = await with_rows(engine, source)
+        path = await path_of(status, "kept")
+        # All of the page is written again when WAL of after the backup has it: that of this one is from before.
+        change_in_base(rig, source, path, lambda content: content.__setitem__(3 * 8192 + 5000, 0xEE))
+        problems = (await drilled(rig, engine, source)).problems
+    named = (
+        f"the checksum of block 3 is wrong in the file {path}, which belongs to table public.kept in database postgres"
+    )
+    assert named in problems
+    assert any(said.startswith("table public.kept in database postgres") for said in problems), problems
+
+
+async def test_a_broken_index_whose_checksums_are_right_is_found_and_named():
+    async with full_backups_only() as (rig, engine):
+        source = archived()
+        status = await with_rows(engine, source)
+        path = await path_of(status, "kept_n")
+        await engine.stop(source.spec.id)
+        data = rig.paths(source).data
+        content = bytearray((data / path).read_bytes())
+        swap_items(1)(content)
+        with (data / path).open("r+b") as file:
+            file.write(content)
+        for act in ("--disable", "--enable"):
+            subprocess.run([*pg_checksums(rig), act, "--no-sync", "-D", str(data)], check=True, capture_output=True)
+        asked = replace(source, spec=replace(source.spec, backup=2))
+        await settle(engine, asked)
+        await archive_is(engine, asked, "a backup of it", lambda status: status.bases[-1].request == 2)
+        problems = (await drilled(rig, engine, asked)).problems
+    assert len(problems) == 1, problems
+    assert problems[0].startswith("index public.kept_n in database postgres: item order invariant violated")
+
+
+def pg_checksums(rig: Rig) -> list[str]:
+    home = rig.layout.binaries / KNOWN[PostgresVersion.V18]
+    return ["env", f"LD_LIBRARY_PATH={home}/lib", f"{home}/bin/pg_checksums"]
+
+
+async def test_what_was_changed_in_the_archive_is_a_problem_of_the_backup(rig: Rig, engine: LocalEngine):
+    source = archived()
+    status = await with_rows(engine, source)
+    await query(status, "SELECT pg_switch_wal()")
+    await query(status, "CREATE TABLE later AS SELECT 1 AS n")
+    assert (await drilled(rig, engine, source)).ok
+
+    wal = max(path for path in (archive_of(rig, source) / "wal").iterdir() if PARTIAL not in path.name)
+    flip(wal, wal.stat().st_size // 2)
+    (problem,) = (await drilled(rig, engine, source)).problems
+    assert f"{wal.name} is damaged" in problem
+    flip(wal, wal.stat().st_size // 2)
+
+    base = newest_base(rig, source) / "base.tar.zst"
+    flip(base, base.stat().st_size // 2)
+    (problem,) = (await drilled(rig, engine, source)).problems
+    assert f"{base.parent.name}/base.tar.zst is damaged (its SHA-256" in problem
+    flip(base, base.stat().st_size // 2)
+
+    last = await drilled(rig, engine, source)
+    assert last.ok
+    kept = (await engine.drills(timeline(source))).results
+    assert [result.ok for result in kept] == [True, False, False, True]
+    assert kept[0] == last
+
+
+async def test_wal_that_ends_too_early_is_missed(rig: Rig, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch):
+    """Nothing in the archive says that there was more: recovery takes it for the end of all WAL."""
+    source = archived()
+    status = await with_rows(engine, source)
+    await query(status, "DELETE FROM kept WHERE n > 4000")
+    (end,) = (await query(status, "SELECT pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn() - '0/0'"))[:1]
+    fetch = TimelineArchive.fetch_wal
+
+    def cut(self: TimelineArchive, name: str, into: Path) -> bool:
+        found = fetch(self, name, into)
+        if name == end[0]:
+            at = int(end[1]) % (16 << 20) - 2000
+            with into.open("r+b") as file:
+                file.seek(at)
+                file.write(bytes((16 << 20) - at))
+        return found
+
+    monkeypatch.setattr(TimelineArchive, "fetch_wal", cut)
+    monkeypatch.setattr(counting, "STATISTICS_SECONDS", 1.0)
+    problems = (await drilled(rig, engine, source)).problems
+    assert re.match(r"what was restored ends at \S+, though the service had written WAL until ", problems[0])
+    assert re.fullmatch(
+        r"table public.kept in database postgres has \d+ rows in what was restored; it had 4000 to 4000", problems[1]
+    )
+
+
+async def test_rows_that_come_and_go_meanwhile_are_no_problem(
+    rig: Rig, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+):
+    source = archived()
+    status = await with_rows(engine, source)
+    fetch = TimelineArchive.wal
+    going = asyncio.get_running_loop()
+
+    def with_more(self: TimelineArchive) -> list[StoredWal]:
+        asyncio.run_coroutine_threadsafe(query(status, "INSERT INTO kept VALUES (1, 'guest')"), going).result(10)
+        time.sleep(1.5)  # Until it is in the archive: nothing that can be asked says so while this thread is awaited.
+        return fetch(self)
+
+    async def count_and_remove(*given: object) -> object:
+        await query(status, "DELETE FROM kept WHERE words = 'guest'")
+        return await count(*given)  # type: ignore[arg-type]
+
+    count = drill.count_after
+    monkeypatch.setattr(TimelineArchive, "wal", with_more)
+    monkeypatch.setattr(drill, "count_after", count_and_remove)
+    result = await drilled(rig, engine, source)
     assert result.problems == ()
+    (table,) = result.tables
+    assert table.least <= table.restored <= table.most
+    assert table.restored > 5000
+
+
+async def test_what_a_tenant_has_set_neither_stops_a_drill_nor_runs_outside_of_it(rig: Rig, engine: LocalEngine):
+    source = archived()
+    status = await backed_up(engine, source)
+    mark = open_to_all(rig) / "mark"
+    harm = f"COPY (SELECT 1) TO PROGRAM ''touch {mark}''"
+    for sql in (
+        f"""CREATE FUNCTION harm() RETURNS event_trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF inet_client_addr() IS NULL THEN EXECUTE '{harm}'; END IF; END $$""",
+        "CREATE EVENT TRIGGER at_login ON login EXECUTE FUNCTION harm()",
+        "ALTER EVENT TRIGGER at_login ENABLE ALWAYS",
+        "CREATE EVENT TRIGGER at_command ON ddl_command_start EXECUTE FUNCTION harm()",
+        f"ALTER SYSTEM SET archive_command = 'touch {mark}'",
+        f"ALTER SYSTEM SET recovery_end_command = 'touch {mark}'",
+        "ALTER SYSTEM SET local_preload_libraries = 'nothing'",
+        "ALTER SYSTEM SET session_preload_libraries = 'nothing'",
+        "ALTER SYSTEM SET shared_preload_libraries = 'nothing'",
+        "CREATE EXTENSION amcheck",
+        "CREATE TABLE kept AS SELECT n FROM generate_series(1, 100) n",
+        "ALTER TABLE kept ENABLE ROW LEVEL SECURITY",
+        f"""CREATE FUNCTION spy(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+        $$ BEGIN IF inet_client_addr() IS NULL THEN EXECUTE '{harm}'; END IF; RETURN n; END $$""",
+        "CREATE INDEX ON kept (spy(n))",
+        "ALTER DATABASE postgres SET search_path = evil, pg_catalog",
+        "ALTER ROLE postgres SET default_transaction_read_only = on",
+    ):
+        await query(status, sql)
+    asked = replace(source, spec=replace(source.spec, backup=1))
+    await settle(engine, asked)
+    await archive_is(engine, asked, "a backup with all that", lambda status: len(status.bases) == 2)
+    assert not mark.exists()
+    result = await drilled(rig, engine, asked)
+    assert result.problems == ()
+    assert result.tables == (ComparedTable("postgres", "public.kept", 100, 100, 100),)
+    assert not mark.exists()
+
+
+def open_to_all(rig: Rig) -> Path:
+    """A directory in which every user can write."""
+    place = rig.top / "open"
+    place.mkdir()
+    place.chmod(0o777)
+    return place
+
+
+async def test_code_that_a_tenant_brings_to_run_in_a_drill_can_touch_nothing(rig: Rig, engine: LocalEngine):
+    """It stands before Postgres' own function of that name, and only acts where it is not at home."""
+    source = archived()
+    status = await backed_up(engine, source)
+    mark = open_to_all(rig) / "mark"
+    connection = await connect(status)
+    await connection.execute("SET allow_system_table_mods = on")
+    await connection.execute(f"""CREATE FUNCTION pg_catalog.pg_relation_size(oid) RETURNS bigint LANGUAGE plpgsql AS
+        $$ BEGIN
+          IF current_setting('port') = '5432' THEN COPY (SELECT 1) TO PROGRAM 'touch {mark}'; END IF;
+          RETURN pg_catalog.pg_relation_size($1::regclass);
+        END $$""")  # pyright: ignore[reportArgumentType]
+    await connection.close()
+    result = await drilled(rig, engine, source)
+    assert (
+        result.problems == (f'database postgres cannot be read: the server refused: program "touch {mark}" failed',)
+        or "touch" in result.problems[0]
+    ), result.problems
+    assert not mark.exists()
+
+
+async def test_a_killed_control_planes_drill_is_cleared_away(rig: Rig):
+    place = rig.layout.pool / "drills" / "of-a-killed-one"
+    place.mkdir(parents=True)
+    (place / "closed").mkdir(mode=0)
+    stray = subprocess.Popen(["/bin/sleep", "600"], cwd=place, start_new_session=True)
+    try:
+        async with rig.engine():
+            assert (left(rig), stray.wait(timeout=10)) == ([], -9)
+    finally:
+        stray.kill()
+
+
+async def test_a_drill_ends_with_the_backups_that_it_reads(rig: Rig, engine: LocalEngine):
+    source = archived()
+    await with_rows(engine, source)
+    await engine.drill(timeline(source))
+    assert await engine.drill(timeline(source)), "the one that is under way"
+    await remove(engine, source)
+    assert (left(rig), servers(rig)) == ([], [])
+    assert (await engine.drills(timeline(source))).under_way is None
+
+
+async def test_an_archive_out_of_reach_is_no_failed_backup(
+    rig: Rig, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+):
+    source = archived()
+    await with_rows(engine, source)
+    monkeypatch.setattr(module, "FIRST_WAIT", 0.5)
+    reached = asyncio.Event()
+    wal = TimelineArchive.wal
+
+    def out_of_reach(self: TimelineArchive) -> list[StoredWal]:
+        if not reached.is_set():
+            raise StoreError("the archive is out of reach")
+        return wal(self)
+
+    monkeypatch.setattr(TimelineArchive, "wal", out_of_reach)
+    began = await engine.drill(timeline(source))
+    async with asyncio.timeout(60):
+        while (found := (await engine.drills(timeline(source))).under_way) is None or found.problem is None:
+            await asyncio.sleep(0.05)
+    assert found.problem == "the archive is out of reach"
+    reached.set()
+    async with asyncio.timeout(60):
+        while (status := await engine.drills(timeline(source))).under_way is not None:
+            await asyncio.sleep(0.05)
+    assert [(result.started_at, result.problems) for result in status.results] == [(began, ())]
+
+
+async def test_the_schedule_does_one_by_itself(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "TICK", 0.1)
+    rig = Rig(backup=BackupSettings(drill_interval_days=1 / 86400))
+    try:
+        async with rig.engine(QUICK_PROBE) as engine:
+            source = archived()
+            await backed_up(engine, source)
+            end = time.monotonic() + 60
+            while not (found := await engine.drills(timeline(source))).results:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.05)
+            assert found.results[-1].problems == ()
+            assert found.next_at is not None
+    finally:
+        rig.clean()
+
+
+async def test_where_nothing_can_be_confined_a_drill_is_refused(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "can_confine", lambda: False)
+    with pytest.raises(Unavailable, match="drills need a kernel with Landlock"):
+        await engine.drill(timeline(archived()))
+
+
+async def test_there_must_be_something_to_restore(engine: LocalEngine):
+    with pytest.raises(NotRestorableError, match="no base backup is completed"):
+        await engine.drill(timeline(archived()))

@@ -14,6 +14,7 @@ from howdah.control.clock import Clock
 from howdah.control.services import Services
 from howdah.control.vault import Kind, Vault
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
+from howdah.domain.drills import Drilled
 from howdah.domain.errors import BadRequest, NotFound
 from howdah.domain.ids import ServiceId
 from howdah.domain.names import check_name
@@ -102,6 +103,14 @@ class Backups:
         number = await self._store.write(write)
         self._services.wake(id)
         return number
+
+    async def drill(self, organization: UUID, id: ServiceId) -> datetime:
+        """Begin a drill, see engines/protocol.py; when it began. Raises NotFound, BadRequest, Unavailable."""
+        return await self._engine.drill(self._alive(organization, id).timeline)
+
+    async def drills(self, organization: UUID, id: ServiceId) -> Drilled:
+        """Raises NotFound, Unavailable."""
+        return await self._engine.drills(self._services.stored(organization, id).timeline)
 
     def source(self, organization: UUID, id: ServiceId) -> RestoreSource | None:
         """What a service was restored from; None for one that began empty. Raises NotFound."""

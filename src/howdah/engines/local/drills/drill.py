@@ -73,7 +73,7 @@ class Drill:
         line = self.archives.line(self.timeline)
         source = line.serving if line is not None else None
         before = await count_before(source)
-        complete = line is None or await line.catch_up(CATCH_UP_SECONDS)
+        complete = line is None or await line.catch_up(CATCH_UP_SECONDS if line.serves else 0.0)
         if line is not None and line.serves and not complete:
             raise late(line, await line.known_until())
         plan = await run_whole(self._assemble)

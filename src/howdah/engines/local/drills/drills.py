@@ -114,9 +114,12 @@ class Drills:
 
     async def status(self, timeline: TimelineId) -> Drilled:
         """Raises StoreError."""
-        results = await asyncio.to_thread(self._archives.archive.timeline(timeline).drills)
+        # In this order: one that ends meanwhile is not missed.
         work = self._works.get(timeline)
-        under_way = DrillProgress(work.started_at, work.doing, work.done, work.problem) if work is not None else None
+        results = await asyncio.to_thread(self._archives.archive.timeline(timeline).drills)
+        under_way: DrillProgress | None = None
+        if work is not None and all(result.started_at != work.started_at for result in results):
+            under_way = DrillProgress(work.started_at, work.doing, work.done, work.problem)
         return Drilled(tuple(results), under_way, await self._next(timeline))
 
     def reads(self, timeline: TimelineId) -> bool:
@@ -138,9 +141,8 @@ class Drills:
         return work.task
 
     def _tidy(self) -> None:
-        """Delete what a killed control plane left."""
-        if self._directory.is_dir():
-            Place(self._directory).remove()
+        """End and delete what a killed control plane left."""
+        Place(self._directory).remove()
 
     async def _tick(self) -> None:
         while True:

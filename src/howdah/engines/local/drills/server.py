@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -120,10 +122,14 @@ class Place:
 
     def remove(self) -> None:
         """Whatever works here ends, and nothing is left. Raises OSError."""
+        end = time.monotonic() + _IMMEDIATE_SECONDS
         while left := pids_in_directories([str(self.home)]):
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            if time.monotonic() > end:
+                raise OSError(errno.EBUSY, f"processes {left} do not end", str(self.home))
+            time.sleep(_POLL / 10)
         # A tenant's code may have closed directories to their owner.
         for parent, directories, _ in os.walk(self.home):
             for path in (Path(parent, name) for name in directories):
