@@ -8,8 +8,8 @@ from typing import Protocol
 from uuid import UUID
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
-from howdah.domain.drills import Drilled
 from howdah.domain.catalog import Catalog
+from howdah.domain.drills import Drilled
 from howdah.domain.ids import ServiceId
 from howdah.domain.organizations import ApiKey, Organization
 from howdah.domain.services import NewService, Service, ServiceChange

@@ -20,6 +20,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/dev/urandom")
+_BARE_SYSTEM = (
+    *("/usr", "/lib", "/lib64", "/bin", "/dev/urandom"),
+    *("/etc/ld.so.cache", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime"),
+)
+"""Without settings of this machine, in which there may be keys: who runs code there may be told what it says."""
+
 _DEVICES = ("/dev/null",)
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
@@ -57,7 +63,7 @@ def confined(
 
     ``read``, ``write``: all that it may touch, beside the system's. ``largest``: bytes of a file that it may write.
     ``outlives``: it does not end with the thread that starts it. ``alone``: it reaches no Unix socket either, nor
-    anything by UDP, which Landlock lets pass; it can still listen on Unix sockets of its own.
+    anything by UDP, which Landlock lets pass, nor reads ``/etc``; it can listen on Unix sockets of its own.
     """
     places = [part for place in read for part in ("--read", str(place))]
     places += [part for place in write for part in ("--write", str(place))]
@@ -78,7 +84,8 @@ def main() -> None:
         _checked(ctypes.CDLL(None, use_errno=True).prctl(_END_WITH_PARENT, signal.SIGKILL, 0, 0, 0))
     for largest in options["--largest"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), int(largest)))
-    _confine([*_SYSTEM, *options["--read"]], [*_DEVICES, *options["--write"]])
+    system = _BARE_SYSTEM if options["--alone"] else _SYSTEM
+    _confine([*system, *options["--read"]], [*_DEVICES, *options["--write"]])
     if options["--alone"]:
         _leave_alone()
     os.execv(command[0], command)

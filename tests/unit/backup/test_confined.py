@@ -58,6 +58,12 @@ def test_it_is_the_program_that_was_meant(tmp_path: Path):
     assert run("echo $0 $$; exit 7").returncode == 7
 
 
+def test_one_that_is_to_be_alone_does_not_read_the_settings_of_the_machine():
+    command = confined(["/bin/bash", "-c", "cat /etc/passwd >/dev/null && cat /etc/hosts"], alone=True)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.stdout, "/etc/hosts: Permission denied" in ran.stderr) == ("", True), ran.stderr
+
+
 _CALLS = """
 import socket, sys
 def tried(family, kind, act):

@@ -214,8 +214,7 @@ class LocalEngine:
 
     def _ready_drills(self) -> Drills:
         self._ready_archives()
-        if self._drills is None:
-            raise SetupError("the local engine has not been started")
+        assert self._drills is not None
         return self._drills
 
     def _ready_archives(self) -> Archives:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from howdah.backup.assemble import assemble
+from howdah.backup.assemble import assemble, contents
 from howdah.backup.errors import BackupError, DamageError
 from howdah.backup.programs import Programs
-from howdah.backup.restorable import RestorePlan
-from howdah.backup.wal import ARCHIVED, Segment, lsn, lsn_text
+from howdah.backup.restorable import RestorePlan, plan
+from howdah.backup.wal import ARCHIVED, SEGMENT_BYTES, Segment, lsn, lsn_text
 from howdah.domain.drills import DrillResult
 from howdah.domain.ids import TimelineId
 from howdah.engines.local.archiving.archives import Archives, late
@@ -33,6 +34,9 @@ HOURS = 12
 
 PROBLEMS = 100
 """In words; of more only their number is kept."""
+
+RESERVE = 2 << 30
+"""Bytes that are left free beside what is restored, also for the WAL that its server writes."""
 
 _HEADER = 40
 """Bytes that Postgres reserves at the beginning of a page: between the end of WAL and where more of it will be."""
@@ -63,7 +67,7 @@ class Drill:
             raise BackupError(f"it has not come to its end within {HOURS} hours") from None
         finally:
             await run_whole(self.place.remove)
-        problems = result.problems
+        problems = tuple(map(_one_line, result.problems))
         if (more := len(problems) - PROBLEMS) > 0:
             problems = (*problems[:PROBLEMS], f"{more} more problems")
         return replace(result, finished_at=datetime.now(UTC), problems=problems)
@@ -76,34 +80,35 @@ class Drill:
         complete = line is None or await line.catch_up(CATCH_UP_SECONDS if line.serves else 0.0)
         if line is not None and line.serves and not complete:
             raise late(line, await line.known_until())
-        plan = await run_whole(self._assemble)
+        made = await run_whole(self._assemble)
         after = await count_after(source, before)
         self.progress("starting", _ASSEMBLED)
         result = replace(
             result,
-            chain=tuple(base.name for base in plan.chain),
+            chain=tuple(base.name for base in made.chain),
             data_bytes=await asyncio.to_thread(_size, self.place.data),
         )
         settings = await asyncio.to_thread(prepare, self.place, self.programs)
         async with started(self.place, self.programs, settings) as server:
-            await self._replay(server, plan)
+            await self._replay(server, made)
             return await self._check(server, result, line, before, after)
 
     def _assemble(self) -> RestorePlan:
         def progress(doing: str, done: float) -> None:
             self.progress(doing, done * _ASSEMBLED)
 
-        self.place.home.mkdir(mode=0o700, parents=True)
         archive = self.archives.archive.timeline(self.timeline)
+        self.place.home.mkdir(mode=0o700, parents=True)
+        check_room(plan(contents(archive), None), shutil.disk_usage(self.place.home).free)
         return assemble(archive, None, self.place.data, self.programs, progress)
 
-    async def _replay(self, server: Running, plan: RestorePlan) -> None:
+    async def _replay(self, server: Running, made: RestorePlan) -> None:
         """Raises DamageError when recovery fails."""
         while not await server.ready(1.0):
             name = replayed_segment(server.pid)
             segment = Segment.parse(name) if name is not None else None
             if segment is not None:
-                passed = (segment.number - plan.wal[0].number) / len(plan.wal)
+                passed = (segment.number - made.wal[0].number) / len(made.wal)
                 self.progress(f"replaying WAL segment {name}", _ASSEMBLED + (_REPLAYED - _ASSEMBLED) * passed)
 
     async def _check(
@@ -146,12 +151,26 @@ _ASSEMBLED, _REPLAYED, _EXAMINED = 0.5, 0.75, 0.9
 """How much is done then, by experience."""
 
 
+def _one_line(said: str) -> str:
+    """Some of it is a tenant's own words."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(said.split()))[:500]
+
+
 async def _end(server: Running) -> tuple[str, datetime | None]:
     """The last WAL record that was replayed, and when the last transaction in it ended. Raises Unavailable."""
     async with connect(server.sockets, PORT, pid=server.pid) as connection:
         found = await connection.execute("SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()")
         ((replayed, until),) = await found.fetchall()
     return replayed, until
+
+
+def check_room(wanted: RestorePlan, free: int) -> None:
+    """Raises BackupError when a drill would take room that services may need. ``free``: bytes."""
+    copies = 1 if len(wanted.chain) == 1 else 2
+    stored = max(base.stored_bytes for base in wanted.chain)
+    needed = copies * sum(base.data_bytes for base in wanted.chain) + stored + len(wanted.wal) * SEGMENT_BYTES + RESERVE
+    if needed > free:
+        raise BackupError(f"a drill needs {needed >> 20} MiB on the disk of the services, and {free >> 20} are free")
 
 
 def _size(data: Path) -> int:

@@ -32,13 +32,7 @@ _POLL = 0.1
 _FAST_SECONDS, _IMMEDIATE_SECONDS = 300.0, 10.0
 _COMPLAINT = re.compile(r"^.*? (?:FATAL|PANIC):  (.*)$", re.MULTILINE)
 _FACT = re.compile(r"^([^:\n]+):\s+(\S.*)$", re.MULTILINE)
-_STILL_STARTING = (
-    "starting up",
-    "not yet accepting",
-    "not accepting connections",
-    "No such file",
-    "refused: connection",
-)
+_STILL_STARTING = ("starting up", "accepting connections", "No such file", "Connection refused", "did not answer")
 
 _AS_LARGE = {
     "max_connections": ("max_connections setting", 20, 10_000),
