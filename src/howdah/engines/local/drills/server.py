@@ -262,7 +262,6 @@ async def started(place: Place, programs: Programs, settings: dict[str, str]) ->
                 stderr=log,
                 cwd=place.home,
                 start_new_session=True,
-                umask=0o077,
             )
         running = Running(place, f"/proc/self/fd/{handle}", process)
         try:
