@@ -15,6 +15,7 @@ from fixtures.command import howdah
 from fixtures.server import Server, eventually
 
 from howdah.backup.confined import can_confine
+from howdah.launcher.processes import pids_in_directories
 
 pytestmark = pytest.mark.skipif(not can_confine(), reason="this kernel has no Landlock, or it is switched off")
 
@@ -92,3 +93,16 @@ def test_a_drill_that_nobody_waits_for_goes_on(archiving: Server, service: dict[
 def _kept(server: Server) -> list[str]:
     shown = howdah("backups", "drills", "shop", "--json", state=server.state)
     return [drill["startedAt"] for drill in json.loads(shown.stdout)["drills"]]
+
+
+def test_a_killed_server_leaves_nothing_of_a_drill(archiving: Server, service: dict[str, Any]) -> None:
+    place = str(archiving.state / "pool" / "drills")
+    asked = howdah("backups", "verify", "shop", "--no-wait", state=archiving.state)
+    assert asked.returncode == 0, asked.stderr
+    eventually("a restored server runs", lambda: pids_in_directories([place]), every=0.002)
+    archiving.kill()
+    eventually("it has ended too", lambda: not pids_in_directories([place]))
+    archiving.start()
+    assert list(Path(place).glob("*")) == []
+    again = howdah("backups", "verify", service["id"], state=archiving.state)
+    assert again.returncode == 0, again.stderr

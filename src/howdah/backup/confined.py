@@ -3,7 +3,7 @@
 As far as the kernel can (Landlock) it reads and writes the places it is given and the system's libraries, and no
 others, and connects to no address.
 
-``python -I -S confined.py [--read PLACE] … [--write PLACE] … [--largest BYTES] [--ends with-us] [--alone yes] --
+``python -I -S confined.py [--read PLACE] … [--write PLACE] … [--largest BYTES] [--ends PARENT] [--alone yes] --
 PROGRAM …`` becomes that program. Numbers: landlock(7), prctl(2), seccomp(2).
 """
 
@@ -68,7 +68,7 @@ def confined(
     places = [part for place in read for part in ("--read", str(place))]
     places += [part for place in write for part in ("--write", str(place))]
     places += ["--largest", str(largest)] if largest is not None else []
-    places += [] if outlives else ["--ends", "with-us"]
+    places += [] if outlives else ["--ends", str(os.getpid())]
     places += ["--alone", "yes"] if alone else []
     return [sys.executable, "-I", "-S", __file__, *places, "--", *command]
 
@@ -80,8 +80,10 @@ def can_confine() -> bool:
 
 def main() -> None:
     options, command = _split(sys.argv[1:])
-    if options["--ends"]:
+    for parent in options["--ends"]:
         _checked(ctypes.CDLL(None, use_errno=True).prctl(_END_WITH_PARENT, signal.SIGKILL, 0, 0, 0))
+        if os.getppid() != int(parent):
+            return  # It has ended before it could take this along.
     for largest in options["--largest"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), int(largest)))
     system = _BARE_SYSTEM if options["--alone"] else _SYSTEM

@@ -64,6 +64,13 @@ def test_one_that_is_to_be_alone_does_not_read_the_settings_of_the_machine():
     assert (ran.stdout, "/etc/hosts: Permission denied" in ran.stderr) == ("", True), ran.stderr
 
 
+def test_it_does_not_begin_when_who_wanted_it_has_ended_already():
+    command = confined(["/bin/bash", "-c", "echo begun"])
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == "begun\n"
+    late = ["/bin/bash", "-c", '"$@" & wait', "bash", *command]
+    assert subprocess.run(late, capture_output=True, text=True, check=False).stdout == ""
+
+
 _CALLS = """
 import socket, sys
 def tried(family, kind, act):
