@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.drills import Drilled, DrillProgress
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
@@ -18,7 +20,7 @@ class FakeEngine:
     """``held``: services do not get ready. ``reason``: they do not, and this is why. ``keeps``: nothing goes away.
     ``restoring``: how far those are that are made from a backup, and ``reason`` is then what is being done.
     ``earliest``, ``bases``, ``archive``: what is known of backups. ``refusal``: why nothing can be restored.
-    ``outage``: why the archive cannot be asked."""
+    ``outage``: why the archive cannot be asked. ``drilled``: what drills have found."""
 
     def __init__(self) -> None:
         self.held = False
@@ -30,6 +32,7 @@ class FakeEngine:
         self.archive = ArchiveStatus((), None)
         self.refusal: HowdahError | None = None
         self.outage: HowdahError | None = None
+        self.drilled = Drilled()
 
     async def start(self) -> None: ...
 
@@ -78,6 +81,18 @@ class FakeEngine:
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
         self._reach()
         return self.archive
+
+    async def drill(self, timeline: TimelineId) -> datetime:  # noqa: ARG002
+        self._reach()
+        if self.drilled.under_way is None:
+            began = DrillProgress(datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC), "waiting for its turn", 0.0)
+            self.drilled = replace(self.drilled, under_way=began)
+            return began.started_at
+        return self.drilled.under_way.started_at
+
+    async def drills(self, timeline: TimelineId) -> Drilled:  # noqa: ARG002
+        self._reach()
+        return self.drilled
 
     def _reach(self) -> None:
         if self.outage is not None:

@@ -531,6 +531,8 @@ LIST = ("GET", "{services}/{id}/backups", None)
 OWN = (
     ("GET", "/v1/howdah/services/{id}/backups", None),
     ("POST", "/v1/howdah/services/{id}/backups", None),
+    ("GET", "/v1/howdah/services/{id}/drills", None),
+    ("POST", "/v1/howdah/services/{id}/drills", None),
     ("GET", "/v1/howdah/services/{id}/operations", None),
     ("GET", "/v1/howdah/services/{id}/health", None),
 )

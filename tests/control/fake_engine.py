@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.drills import Drilled
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
@@ -160,6 +161,12 @@ class FakeEngine:
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
         return ArchiveStatus(tuple(self.world.bases), None)
+
+    async def drill(self, timeline: TimelineId) -> datetime:  # noqa: ARG002
+        return datetime.now(UTC)
+
+    async def drills(self, timeline: TimelineId) -> Drilled:  # noqa: ARG002
+        return Drilled()
 
     def crash(self, service: ServiceId) -> None:
         self.world.servers[service].up = False

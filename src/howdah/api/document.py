@@ -103,7 +103,7 @@ def _responses(operation: Operation) -> Schema:
         failures.append(HTTPStatus.NOT_FOUND)
     if operation.handler is None:
         return _failures(*failures, HTTPStatus.NOT_IMPLEMENTED)
-    if operation.access is Access.READ and operation.result in ("PostgresBackup", "Archive"):
+    if operation.access is Access.READ and operation.result in ("PostgresBackup", "Archive", "Drills"):
         failures.append(HTTPStatus.SERVICE_UNAVAILABLE)
     if operation.access is Access.WRITE:
         failures += [HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE]

@@ -6,7 +6,7 @@ Its order is the order of matching: what is called most comes first, a fixed pat
 from __future__ import annotations
 
 from howdah.api.bodies import JSON_OR_MERGE_PATCH
-from howdah.api.calls import backups, organizations, own, patching, services
+from howdah.api.calls import backups, drills, organizations, own, patching, services
 from howdah.api.operation import Access, Operation
 from howdah.api.queries import KNOWN, PAGE
 
@@ -99,6 +99,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/v1/howdah/services/{postgresId}/health", "howdahHealthGet", HOWDAH,
               "Whether a service and its backups are as they should be", own.get_health,
               result="ServiceHealth"),
+    Operation("GET", "/v1/howdah/services/{postgresId}/drills", "howdahDrillsGet", HOWDAH,
+              "What drills have found, newest first, and how far the one under way is", drills.get_drills,
+              result="Drills"),
+    Operation("POST", "/v1/howdah/services/{postgresId}/drills", "howdahDrillCreate", HOWDAH,
+              "Begin a drill: restore the latest backup where nobody uses it, and check it", drills.begin_drill,
+              Access.WRITE, result="DrillBegun"),
     Operation("GET", "/v1/howdah/services/{postgresId}/operations", "howdahOperationsGet", HOWDAH,
               "What is being done with a service, and how far it is", backups.list_operations, result="Operation",
               many=True),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid5
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup, Gap
 from howdah.domain.catalog import Catalog
+from howdah.domain.drills import DrillResult
 from howdah.domain.health import Health
 from howdah.domain.ids import ServiceId
 from howdah.domain.organizations import ApiKey, ApiVersion, Organization
@@ -125,11 +127,12 @@ def health(found: Health) -> dict[str, Any]:
         "status": found.status,
         "reasons": list(found.reasons),
         "state": found.state,
-        "backups": None if found.archive is None else _backup_health(found.archive, found.at),
+        "backups": None if found.archive is None else _backup_health(found.archive, found.drills, found.at),
     }
 
 
-def _backup_health(found: ArchiveStatus, now: datetime) -> dict[str, Any]:
+def _backup_health(found: ArchiveStatus, drills: Sequence[DrillResult], now: datetime) -> dict[str, Any]:
+    verified = next((drill for drill in drills if drill.ok), None)
     last = found.bases[-1] if found.bases else None
     return {
         "lastBackupAt": None if last is None else timestamp(last.finished_at),
@@ -139,6 +142,8 @@ def _backup_health(found: ArchiveStatus, now: datetime) -> dict[str, Any]:
         "lagSeconds": round(found.lag_seconds, 3),
         "waitingBytes": found.waiting_bytes,
         "storedBytes": found.stored_bytes,
+        "lastDrillAt": timestamp(drills[0].started_at) if drills else None,
+        "lastVerifiedRestoreAt": None if verified is None else timestamp(verified.started_at),
         "gaps": len(found.window.gaps) if found.window is not None else 0,
         "problem": found.problem,
     }

@@ -153,6 +153,8 @@ _HEALTH = record(
                         "lagSeconds": _LAG,
                         "waitingBytes": _WAITING,
                         "storedBytes": _STORED,
+                        "lastDrillAt": nullable(MOMENT),
+                        "lastVerifiedRestoreAt": described(nullable(MOMENT), "The last drill that found nothing wrong"),
                         "gaps": described(INTEGER, "Times in which no moment can be restored"),
                         "problem": nullable(TEXT),
                     }
@@ -188,6 +190,54 @@ _ARCHIVE = record(
                     "finishedAt": MOMENT,
                     "storedBytes": INTEGER,
                     "dataBytes": INTEGER,
+                }
+            )
+        ),
+    }
+)
+
+_DRILLS = record(
+    {
+        "underWay": nullable(
+            record(
+                {
+                    "startedAt": MOMENT,
+                    "doing": TEXT,
+                    "percent": INTEGER,
+                    "problem": described(nullable(TEXT), "Why it could not be done so far; it is tried again"),
+                }
+            )
+        ),
+        "nextAt": described(nullable(MOMENT), "When the schedule has the next one; null: never"),
+        "drills": array(
+            record(
+                {
+                    "startedAt": MOMENT,
+                    "finishedAt": MOMENT,
+                    "ok": BOOLEAN,
+                    "problems": described(array(TEXT), "All that is wrong, in words; empty when ok"),
+                    "backups": described(array(TEXT), "The keys of those that were restored, the full one first"),
+                    "restoredUntil": described(
+                        nullable(_EXACT_MOMENT), "When the last transaction ended that was replayed; null for none"
+                    ),
+                    "restoredLsn": described(nullable(TEXT), "The last WAL that was replayed"),
+                    "dataBytes": described(INTEGER, "Of the restored data directory"),
+                    "checksumsChecked": described(BOOLEAN, "Whether the checksum of every page was checked"),
+                    "relationsChecked": described(INTEGER, "Tables and indexes that amcheck looked into"),
+                    "tablesCompared": described(
+                        array(
+                            record(
+                                {
+                                    "database": TEXT,
+                                    "table": TEXT,
+                                    "restoredRows": INTEGER,
+                                    "leastRows": INTEGER,
+                                    "mostRows": INTEGER,
+                                }
+                            )
+                        ),
+                        "Their rows, and how many they can have had in the service",
+                    ),
                 }
             )
         ),
@@ -264,6 +314,8 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "BackupRequest": record({"request": described(INTEGER, "Shown by the backup that answers it")}),
+    "Drills": _DRILLS,
+    "DrillBegun": record({"startedAt": described(MOMENT, "Of the drill that shows it when it is finished")}),
     "Operation": _OPERATION,
     "State": choice(ServiceState),
     "Organization": _ORGANIZATION,

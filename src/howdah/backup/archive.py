@@ -4,6 +4,7 @@
 <timeline>/wal/<segment>.zst          WAL; <segment>.partial.zst: a segment that is still growing; <n>.history.zst
 <timeline>/base/<name>/               base.tar.zst, <oid>.tar.zst, backup_manifest.zst; backup.json makes it count
 <timeline>/gaps/<since>.json          WAL that was lost
+<timeline>/drills/<started>.json      what a drill found
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from howdah.backup import drilled
 from howdah.backup.errors import DamageError
 from howdah.backup.objects import Objects, open_objects
 from howdah.backup.packing import Packing, pack, unpack
 from howdah.backup.retention import Expendable
 from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment, StoredWal
 from howdah.domain.backups import BackupKind, BaseBackup, Gap, is_backup_name
+from howdah.domain.drills import DrillResult
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
 
@@ -201,6 +204,26 @@ class TimelineArchive:
         """New, or the same one again with its end."""
         raw = asdict(gap) | {"since": _text(gap.since), "until": None if gap.until is None else _text(gap.until)}
         self._objects.put(f"{self._root}/gaps/{gap.since:%Y%m%dT%H%M%S.%fZ}.json", json.dumps(raw).encode())
+
+    def drills(self) -> list[DrillResult]:
+        """Newest first; without those that are damaged."""
+        found: list[DrillResult] = []
+        for one in self._objects.list(f"{self._root}/drills/"):
+            if (content := self._objects.get(one.key)) is not None:
+                with contextlib.suppress(DamageError):
+                    found.append(drilled.decode(content, one.key))
+        return sorted(found, key=lambda result: result.started_at, reverse=True)
+
+    def last_drill(self) -> datetime | None:
+        """When the newest of them began."""
+        times = [drilled.moment(one.key.rsplit("/", 1)[-1]) for one in self._objects.list(f"{self._root}/drills/")]
+        return max((moment for moment in times if moment is not None), default=None)
+
+    def put_drill(self, result: DrillResult) -> None:
+        """One more; the oldest ones beyond KEPT go."""
+        self._objects.put(f"{self._root}/drills/{drilled.file_name(result)}", drilled.encode(result))
+        keys = sorted(one.key for one in self._objects.list(f"{self._root}/drills/"))
+        self._objects.delete(keys[: -drilled.KEPT])
 
     def tidy(self) -> None:
         """Remove what a killed process left half written."""

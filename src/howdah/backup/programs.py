@@ -39,12 +39,14 @@ class Programs:
         write: Iterable[Path] = (),
         largest: int | None = None,
         outlives: bool = False,
+        alone: bool = False,
+        becoming: Sequence[str] = (),
     ) -> list[str]:
-        """What runs it, confined: see there."""
+        """What runs it, confined: see there. ``becoming``: what makes it run as another user."""
         libraries = map(Path, filter(None, self.environment.get("LD_LIBRARY_PATH", "").split(":")))
         own = [self.directory.parent, self.directory.resolve().parent, *libraries]
-        program = [str(self.directory / name), *map(str, arguments)]
-        return confined(program, read=[*own, *read], write=write, largest=largest, outlives=outlives)
+        program = [*becoming, str(self.directory / name), *map(str, arguments)]
+        return confined(program, read=[*own, *read], write=write, largest=largest, outlives=outlives, alone=alone)
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], go_on: Callable[[], None]) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -10,11 +11,12 @@ import typer
 from howdah.cli.api import connect, service_id
 from howdah.cli.options import JsonOption, LongTimeoutOption, NoWaitOption, ServiceArgument, StateOption
 from howdah.cli.output import note, show_fields, show_json, show_table
-from howdah.cli.waiting import left_to_itself, wait_until_backed_up
+from howdah.cli.waiting import left_to_itself, wait_until_backed_up, wait_until_drilled
 
 app = typer.Typer(help="Backups of Postgres services.", no_args_is_help=True, rich_markup_mode=None)
 
 _COLUMNS = ("KEY", "KIND", "STATUS", "FINISHED", "SIZE", "PARENT")
+_DRILLS = ("STARTED", "RESULT", "SECONDS", "SIZE", "CHECKED", "COMPARED", "RESTORED UNTIL")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -55,6 +57,64 @@ def create(
         show_json(asked)
     else:
         note(f"{found}: {wanted}")
+
+
+@app.command("verify")
+def verify(
+    service: ServiceArgument,
+    wait: NoWaitOption = True,
+    timeout: LongTimeoutOption = 3600,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Drill now: restore the latest backup where nobody uses it, and check it. Status 1 when it has problems."""
+    api = connect(state)
+    found = service_id(api, service)
+    begun: dict[str, str] = api.own("POST", f"/{found}/drills")
+    goes_on = f"the drill goes on; howdah backups drills {found} shows what it finds"
+    if not wait:
+        if as_json:
+            show_json(begun)
+        else:
+            note(f"{found}: {goes_on}")
+        return
+    with left_to_itself(f"{found}: {goes_on}"):
+        drill = wait_until_drilled(api, found, begun["startedAt"], seconds=timeout)
+    if as_json:
+        show_json(drill)
+    else:
+        show_table(_DRILLS, [_drill(drill)], nothing="")
+        for problem in drill["problems"]:
+            print(f"problem: {problem}")
+    if not drill["ok"]:
+        raise SystemExit(1)
+
+
+@app.command("drills")
+def list_drills(service: ServiceArgument, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """What drills have found, newest first."""
+    api = connect(state)
+    found: dict[str, Any] = api.own("GET", f"/{service_id(api, service)}/drills")
+    if as_json:
+        show_json(found)
+        return
+    show_table(_DRILLS, [_drill(one) for one in found["drills"]], nothing="no drills")
+    for one in found["drills"]:
+        for problem in one["problems"]:
+            print(f"problem of {one['startedAt']}: {problem}")
+    if (under_way := found["underWay"]) is not None:
+        problem = "" if under_way["problem"] is None else f"; problem: {under_way['problem']}"
+        print(f"under way since {under_way['startedAt']}: {under_way['doing']} ({under_way['percent']}%){problem}")
+    elif found["nextAt"] is not None:
+        print(f"next one {found['nextAt']}")
+
+
+def _drill(one: Mapping[str, Any]) -> Sequence[object]:
+    seconds = datetime.fromisoformat(one["finishedAt"]) - datetime.fromisoformat(one["startedAt"])
+    return (
+        *(one["startedAt"], "ok" if one["ok"] else "FAILED", f"{seconds.total_seconds():.1f}", _size(one["dataBytes"])),
+        *(one["relationsChecked"], len(one["tablesCompared"]), one["restoredUntil"] or "-"),
+    )
 
 
 def _facts(archive: Mapping[str, Any]) -> Iterator[str]:

@@ -169,5 +169,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "backup.rate_mib": _between(0, 1024),
     "backup.parallel": _between(1, 64),
     "backup.spool_gib": _between(0.1, 10_000),
+    "backup.drill_interval_days": _between(0, 3650),
+    "backup.drill_parallel": _between(1, 16),
 }
 """The rule of a key beyond its type, by its name."""

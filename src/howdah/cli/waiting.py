@@ -103,6 +103,26 @@ def wait_until_backed_up(api: Api, service: str, request: int, *, seconds: float
         wait.pause()
 
 
+def wait_until_drilled(api: Api, service: str, started_at: str, *, seconds: float) -> Any:
+    """The drill that began then, once it is over. Raises Unavailable when it is not in time, or nothing is left of it:
+    an end of the server ends its drills."""
+    wait = _Wait(service, seconds, LONGEST_ARCHIVE_PAUSE)
+    while True:
+        found = api.own("GET", f"/{service}/drills")
+        drill = next((one for one in found["drills"] if one["startedAt"] == started_at), None)
+        under_way = found["underWay"]
+        gone = under_way is None or under_way["startedAt"] != started_at
+        doing = _drilling(drill, under_way)
+        wait.see(doing)
+        if drill is not None:
+            return drill
+        if gone:
+            raise Unavailable(f"the drill of {service} was interrupted; begin another one")
+        if wait.over:
+            raise Unavailable(f"{service} is not drilled after {seconds:g} s: {doing}")
+        wait.pause()
+
+
 @contextmanager
 def left_to_itself(sentence: str) -> Generator[None]:
     """``sentence``: what is said when the waiting ends before what it waits for does."""
@@ -116,6 +136,14 @@ def left_to_itself(sentence: str) -> Generator[None]:
 def _restoration(operations: Sequence[Mapping[str, Any]]) -> str:
     found = next(one for one in operations if one["operation"] == "restore")
     return found["state"] if found["detail"] is None else f"{found['state']}: {found['detail']}"
+
+
+def _drilling(drill: Mapping[str, Any] | None, under_way: Mapping[str, Any] | None) -> str:
+    if drill is not None:
+        return "drilled" if drill["ok"] else "drilled, with problems"
+    if under_way is None:
+        return "interrupted"
+    return under_way["problem"] or f"{under_way['doing']} ({under_way['percent']}%)"
 
 
 def _backing_up(archive: Mapping[str, Any]) -> str:

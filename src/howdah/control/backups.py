@@ -16,6 +16,7 @@ from howdah.control.clock import Clock
 from howdah.control.services import Services
 from howdah.control.vault import Kind, Vault
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
+from howdah.domain.drills import Drilled, DrillResult
 from howdah.domain.errors import BadRequest, NotFound, Unavailable
 from howdah.domain.health import Health, judge
 from howdah.domain.ids import ServiceId
@@ -112,15 +113,17 @@ class Backups:
 
     async def _judge(self, service: Service) -> Health:
         archive: ArchiveStatus | None = None
+        drills: Sequence[DrillResult] = ()
         unknown: str | None = None
         if self._settings.enabled:
             try:
                 archive = await self.status(service.organization, service.id)
+                drills = (await self.drills(service.organization, service.id)).results
             except Unavailable as error:
                 unknown = str(error)
         interval = timedelta(hours=self._settings.interval_hours)
         return judge(
-            service.state, service.state_reason, archive, unknown=unknown, interval=interval, now=self._clock()
+            service.state, service.state_reason, archive, drills, unknown=unknown, interval=interval, now=self._clock()
         )
 
     def under_way(self, organization: UUID, id: ServiceId) -> datetime | None:
@@ -142,6 +145,14 @@ class Backups:
         number = await self._store.write(write)
         self._services.wake(id)
         return number
+
+    async def drill(self, organization: UUID, id: ServiceId) -> datetime:
+        """Begin a drill, see engines/protocol.py; when it began. Raises NotFound, BadRequest, Unavailable."""
+        return await self._engine.drill(self._alive(organization, id).timeline)
+
+    async def drills(self, organization: UUID, id: ServiceId) -> Drilled:
+        """Raises NotFound, Unavailable."""
+        return await self._engine.drills(self._services.stored(organization, id).timeline)
 
     def source(self, organization: UUID, id: ServiceId) -> RestoreSource | None:
         """What a service was restored from; None for one that began empty. Raises NotFound."""

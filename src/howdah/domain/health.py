@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from howdah.domain.backups import ArchiveStatus
+from howdah.domain.drills import DrillResult
 from howdah.domain.states import ServiceState
 
 LONGEST_LAG = 60.0
@@ -29,12 +30,13 @@ class HealthStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Health:
     """At the time ``at`` (UTC). reasons: in words; none when it is ok. archive: None where backups are off or it is out
-    of reach."""
+    of reach. drills: newest first."""
 
     status: HealthStatus
     reasons: tuple[str, ...]
     state: ServiceState
     archive: ArchiveStatus | None
+    drills: tuple[DrillResult, ...]
     at: datetime
 
 
@@ -42,17 +44,18 @@ def judge(
     state: ServiceState,
     reason: str | None,
     archive: ArchiveStatus | None,
+    drills: Sequence[DrillResult] = (),
     *,
     unknown: str | None = None,
     interval: timedelta,
     now: datetime,
 ) -> Health:
-    """``reason``: of the state. ``unknown``: why nobody knows how the archive is, in words. ``interval``: between two
-    base backups."""
-    found = [*_of_service(state, reason), *_of_archive(archive, unknown, interval, now)]
+    """``reason``: of the state. ``drills``: newest first. ``unknown``: why nobody knows how the archive is, in words.
+    ``interval``: between two base backups."""
+    found = [*_of_service(state, reason), *_of_archive(archive, unknown, interval, now), *_of_drills(drills)]
     critical = any(status is HealthStatus.CRITICAL for status, _ in found)
     status = HealthStatus.CRITICAL if critical else HealthStatus.WARNING if found else HealthStatus.OK
-    return Health(status, tuple(words for _, words in found), state, archive, now)
+    return Health(status, tuple(words for _, words in found), state, archive, tuple(drills), now)
 
 
 def _of_service(state: ServiceState, reason: str | None) -> Iterator[tuple[HealthStatus, str]]:
@@ -77,3 +80,11 @@ def _of_archive(
         yield HealthStatus.WARNING, f"the archive is {archive.lag_seconds:.0f} s behind"
     if archive.bases and (age := now - archive.bases[-1].finished_at) > MISSED_BACKUPS * interval:
         yield HealthStatus.WARNING, f"the last base backup is {age.total_seconds() / 3600:.1f} hours old"
+
+
+def _of_drills(drills: Sequence[DrillResult]) -> Iterator[tuple[HealthStatus, str]]:
+    last = next(iter(drills), None)
+    if last is not None and last.problems:
+        first, *others = last.problems
+        more = f" and {len(others)} more" if others else ""
+        yield HealthStatus.CRITICAL, f"the drill of {last.started_at:%Y-%m-%dT%H:%M:%SZ} found: {first}{more}"

@@ -80,6 +80,10 @@ class BackupSettings:
     spool_gib: float = _key(
         4.0, "GiB of a service's WAL that may wait for an archive out of reach, before its server has to keep it"
     )
+    drill_interval_days: float = _key(
+        7.0, "Between two drills of a service, each a restoration that is checked; 0: only when asked for"
+    )
+    drill_parallel: int = _key(1, "Drills that may run at the same time")
 
     @property
     def enabled(self) -> bool:

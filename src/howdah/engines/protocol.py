@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.drills import Drilled
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 
@@ -65,4 +66,16 @@ class Engine(Protocol):
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
         """Raises Unavailable, BadRequest for an archive that is damaged."""
+        ...
+
+    async def drill(self, timeline: TimelineId) -> datetime:
+        """Restore its latest backup where nobody uses it and check what comes out, in the background; when that began,
+        or when the one that is under way did. One that an end of the control plane interrupts is over.
+
+        Raises Unavailable, also where none can be done, and BadRequest while there is nothing to restore.
+        """
+        ...
+
+    async def drills(self, timeline: TimelineId) -> Drilled:
+        """What its drills have found. Raises Unavailable."""
         ...

@@ -56,3 +56,50 @@ def test_it_connects_to_no_address():
 
 def test_it_is_the_program_that_was_meant(tmp_path: Path):
     assert run("echo $0 $$; exit 7").returncode == 7
+
+
+def test_one_that_is_to_be_alone_does_not_read_the_settings_of_the_machine():
+    command = confined(["/bin/bash", "-c", "cat /etc/passwd >/dev/null && cat /etc/hosts"], alone=True)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.stdout, "/etc/hosts: Permission denied" in ran.stderr) == ("", True), ran.stderr
+
+
+def test_it_does_not_begin_when_who_wanted_it_has_ended_already():
+    command = confined(["/bin/bash", "-c", "echo begun"])
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == "begun\n"
+    late = ["/bin/bash", "-c", '"$@" & wait', "bash", *command]
+    assert subprocess.run(late, capture_output=True, text=True, check=False).stdout == ""
+
+
+_CALLS = """
+import socket, sys
+def tried(family, kind, act):
+    try:
+        with socket.socket(family, kind) as made:
+            act(made)
+        return "done"
+    except OSError as error:
+        return type(error).__name__
+udp = lambda made: made.sendto(b"x", ("127.0.0.1", int(sys.argv[2])))
+print(
+    tried(socket.AF_UNIX, socket.SOCK_STREAM, lambda made: made.connect(sys.argv[1])),
+    tried(socket.AF_INET, socket.SOCK_DGRAM, udp),
+    tried(socket.AF_UNIX, socket.SOCK_STREAM, lambda made: (made.bind(sys.argv[3]), made.listen())),
+)
+"""
+
+
+@pytest.mark.parametrize(("alone", "said"), [(False, "done done done"), (True, "PermissionError PermissionError done")])
+def test_one_that_is_to_be_alone_reaches_no_socket_of_its_user_but_listens_on_its_own(
+    tmp_path: Path, alone: bool, said: str
+):
+    """Whoever reaches a server's Unix socket as the control plane's user is its superuser."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        listener.bind(str(tmp_path / "there"))
+        listener.listen()
+        receiver.bind(("127.0.0.1", 0))
+        port = str(receiver.getsockname()[1])
+        script = ["/usr/bin/python3", "-c", _CALLS, str(tmp_path / "there"), port, str(tmp_path / "own")]
+        command = confined(script, write=[tmp_path], alone=alone)
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.stdout.strip(), ran.stderr) == (said, "")

@@ -29,6 +29,8 @@ BACKUP = BackupSettings(
     50,
     4,
     2.5,
+    3.5,
+    2,
 )
 
 
@@ -88,6 +90,8 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         rate_mib = 50
         parallel = 4
         spool_gib = 2.5
+        drill_interval_days = 3.5
+        drill_parallel = 2
     """
     assert load(toml, tmp=tmp_path) == Settings(
         state=Path("/elsewhere"),
@@ -134,6 +138,8 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_BACKUP_RATE_MIB": "50",
         "HOWDAH_BACKUP_PARALLEL": "4",
         "HOWDAH_BACKUP_SPOOL_GIB": "2.5",
+        "HOWDAH_BACKUP_DRILL_INTERVAL_DAYS": "3.5",
+        "HOWDAH_BACKUP_DRILL_PARALLEL": "2",
     }
     assert set(said) == {key.variable for key in keys()}
     assert load(**said) == Settings(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from howdah.domain.backups import ArchiveStatus, BackupKind, BaseBackup, Gap, Window
+from howdah.domain.drills import DrillResult
 from howdah.domain.health import Health, HealthStatus, judge
 from howdah.domain.states import ServiceState
 
@@ -36,7 +37,7 @@ def judged(
     "archive", [FINE, None, replace(FINE, window=Window(NOW - HOUR, NOW, (replace(OPEN, until=NOW),)), lag_seconds=5.0)]
 )
 def test_what_is_as_it_should_be_is_ok(archive: ArchiveStatus | None) -> None:
-    assert judged(archive) == Health(HealthStatus.OK, (), ServiceState.RUNNING, archive, NOW)
+    assert judged(archive) == Health(HealthStatus.OK, (), ServiceState.RUNNING, archive, (), NOW)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,12 @@ def test_the_worst_counts_and_everything_is_said() -> None:
     found = judged(replace(FINE, problem="No space left"), state=ServiceState.UNAVAILABLE, reason="it crashes")
     assert found.status is HealthStatus.CRITICAL
     assert found.reasons == ("the service is unavailable: it crashes", "archiving does not go on: No space left")
+
+
+def test_what_the_last_drill_found_is_critical_until_one_finds_nothing() -> None:
+    bad = DrillResult(NOW - HOUR, NOW - HOUR, problems=("the checksum of block 7 is wrong", "another"))
+    good = DrillResult(NOW, NOW)
+    found = judge(ServiceState.RUNNING, None, FINE, [bad, good], interval=24 * HOUR, now=NOW)
+    assert found.status is HealthStatus.CRITICAL
+    assert found.reasons == ("the drill of 2026-11-27T11:00:00Z found: the checksum of block 7 is wrong and 1 more",)
+    assert judge(ServiceState.RUNNING, None, FINE, [good, bad], interval=24 * HOUR, now=NOW).status is HealthStatus.OK

@@ -44,22 +44,24 @@ _DATABASES = ("postgres", "template1")
 
 
 @asynccontextmanager
-async def connect(sockets: str, port: int, *, pid: int) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
-    """A connection in autocommit to the postmaster ``pid``, within LIMIT seconds all in all.
+async def connect(
+    sockets: str, port: int, *, pid: int, database: str | None = None, limit: float = LIMIT
+) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
+    """A connection in autocommit to the postmaster ``pid``, within ``limit`` seconds all in all.
 
-    A tenant can take every ordinary connection, and drop the database ``postgres``: the other ways in are tried too.
-    Raises Unavailable.
+    Without a ``database`` to any: a tenant can take every ordinary connection, and drop the database ``postgres``; the
+    other ways in are tried too. Raises Unavailable.
     """
     try:
-        async with asyncio.timeout(LIMIT):
-            connection = await _open(sockets, port)
+        async with asyncio.timeout(limit):
+            connection = await (_open(sockets, port) if database is None else _open_one(sockets, port, database))
             try:
                 _check_peer(connection.pgconn.socket, pid)
                 yield connection
             finally:
                 connection.pgconn.finish()
     except TimeoutError:
-        raise Unavailable(f"the server did not answer within {LIMIT:.0f} s") from None
+        raise Unavailable(f"the server did not answer within {limit:.0f} s") from None
     except psycopg.Error as error:
         raise Unavailable(f"the server refused: {str(error).strip()[:300]}") from None
 
@@ -81,24 +83,28 @@ async def _open(sockets: str, port: int) -> psycopg.AsyncConnection[Any]:
     refused: psycopg.OperationalError | None = None
     for database, replication in ((_DATABASES[0], ""), (_DATABASES[1], ""), (_DATABASES[0], "database")):
         try:
-            return await psycopg.AsyncConnection.connect(
-                host=sockets,
-                port=port,
-                user="postgres",
-                dbname=database,
-                replication=replication or "false",
-                options=" ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
-                application_name="howdah",
-                sslmode="disable",
-                gssencmode="disable",
-                passfile="/dev/null/none",
-                target_session_attrs="any",
-                autocommit=True,
-            )
+            return await _open_one(sockets, port, database, replication)
         except psycopg.OperationalError as error:
             refused = error
     assert refused is not None
     raise refused
+
+
+async def _open_one(sockets: str, port: int, database: str, replication: str = "") -> psycopg.AsyncConnection[Any]:
+    return await psycopg.AsyncConnection.connect(
+        host=sockets,
+        port=port,
+        user="postgres",
+        dbname=database,
+        replication=replication or "false",
+        options=" ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
+        application_name="howdah",
+        sslmode="disable",
+        gssencmode="disable",
+        passfile="/dev/null/none",
+        target_session_attrs="any",
+        autocommit=True,
+    )
 
 
 def _check_peer(handle: int, pid: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.drills import Drilled
 from howdah.domain.errors import HowdahError, SetupError, Unavailable
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
@@ -28,6 +29,7 @@ from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
 from howdah.engines.local.configuration import configuration
+from howdah.engines.local.drills.drills import Drills
 from howdah.engines.local.last_words import last_words
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observe import observe
@@ -76,6 +78,7 @@ class LocalEngine:
         self._machine: Machine | None = None
         self._archives: Archives | None = None
         self._restorations: Restorations | None = None
+        self._drills: Drills | None = None
         self._prober: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -97,6 +100,8 @@ class LocalEngine:
             await asyncio.gather(self._prober, return_exceptions=True)
         if self._restorations is not None:
             await self._restorations.close()
+        if self._drills is not None:
+            await self._drills.close()
         if self._archives is not None:
             await self._archives.close()
         if self._machine is not None:
@@ -144,6 +149,8 @@ class LocalEngine:
             return Removal.REMOVED
         if self._restorations is not None and self._restorations.reads(timeline):
             return Removal.STILL_THERE
+        if self._drills is not None and not await self._drills.abandon(timeline):
+            return Removal.STILL_THERE
         await self._archives.forget(timeline)
         return Removal.REMOVED
 
@@ -160,6 +167,12 @@ class LocalEngine:
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
         return await self._ready_archives().status(timeline)
 
+    async def drill(self, timeline: TimelineId) -> datetime:
+        return await self._ready_drills().begin(timeline)
+
+    async def drills(self, timeline: TimelineId) -> Drilled:
+        return await self._ready_drills().status(timeline)
+
     async def stop(self, service: ServiceId) -> None:
         """Have a service's server end without changing what is wanted: a pass of ``reconcile`` starts it again.
 
@@ -175,7 +188,9 @@ class LocalEngine:
         archives = Archives(self._settings.backup, machine.layout, self._changes.put_nowait)
         self._restorations = Restorations(archives, machine.layout.pool)
         await asyncio.to_thread(self._restorations.tidy)
-        archives.start(self._restorations.reads)
+        self._drills = Drills(archives, machine.layout.pool, machine.binaries, self._settings.backup)
+        await self._drills.start()
+        archives.start((self._restorations.reads, self._drills.reads))
         self._archives = archives
 
     def _archive(self, spec: ServiceSpec, seen: Observed) -> datetime | None:
@@ -196,6 +211,11 @@ class LocalEngine:
             )
         line = self._archives.follow(spec, serving)
         return None if line is None else line.earliest
+
+    def _ready_drills(self) -> Drills:
+        self._ready_archives()
+        assert self._drills is not None
+        return self._drills
 
     def _ready_archives(self) -> Archives:
         if self._archives is None:

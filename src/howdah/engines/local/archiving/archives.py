@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -57,9 +57,9 @@ class Archives:
     def archive(self) -> Archive:
         return self._archive
 
-    def start(self, is_read: Callable[[TimelineId], bool]) -> None:
-        """``is_read``: whether something is made from a timeline now."""
-        self._shared.is_read = is_read
+    def start(self, readers: Sequence[Callable[[TimelineId], bool]]) -> None:
+        """``readers``: each says whether it makes something from a timeline now."""
+        self._shared.is_read = lambda timeline: any(reads(timeline) for reads in readers)
         self._ticking = asyncio.create_task(self._tick())
 
     async def close(self) -> None:
@@ -85,6 +85,10 @@ class Archives:
 
     def line(self, timeline: TimelineId) -> Line | None:
         return self._lines.get(timeline)
+
+    def timelines(self) -> list[TimelineId]:
+        """Those that are archived now."""
+        return list(self._lines)
 
     async def bases(self, timeline: TimelineId) -> list[BaseBackup]:
         """Those that count, oldest first. Raises StoreError, DamageError."""

@@ -84,6 +84,11 @@ class Line:
         self._task = asyncio.create_task(self._run(), name=f"archive {self.archive.id}")
 
     @property
+    def serving(self) -> Serving | None:
+        """Its server; None while there is none that lets clients in."""
+        return self._serving
+
+    @property
     def serves(self) -> bool:
         """Whether it has a server that lets clients in."""
         return self._serving is not None
