@@ -31,6 +31,7 @@ from howdah.backup.errors import NotRestorableError, StoreError
 from howdah.domain.backups import ArchiveStatus
 from howdah.domain.services import ServiceStatus
 from howdah.domain.settings import BackupSettings
+from howdah.engines.local import restoring
 from howdah.engines.local.archiving import archives
 from howdah.engines.local.engine import LocalEngine
 
@@ -214,7 +215,10 @@ async def test_damage_is_said_and_no_service_looks_fine_with_it(
     await remove(engine, copy)
 
 
-async def test_a_service_whose_data_is_gone_is_restored_from_its_archive(rig: Rig, engine: LocalEngine):
+async def test_a_service_whose_data_is_gone_is_restored_from_its_archive(
+    rig: Rig, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(restoring, "CATCH_UP_SECONDS", 3.0)  # Nothing more comes, which nobody can know.
     source = archived()
     status = await backed_up(engine, source)
     await query(status, "CREATE TABLE kept AS SELECT 1 AS n")
@@ -292,7 +296,10 @@ async def test_what_has_not_arrived_is_not_restored_without(rig: Rig, engine: Lo
     assert await rows_restored(engine, source, after) == [1, 2, 3]
 
 
-async def test_what_a_service_left_that_is_gone_before_the_start_is_archived_and_restored(rig: Rig):
+async def test_what_a_service_left_that_is_gone_before_the_start_is_archived_and_restored(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(restoring, "CATCH_UP_SECONDS", 3.0)  # Nothing more comes, which nobody can know.
     source = archived()
     async with rig.engine() as first:
         status = await backed_up(first, source)

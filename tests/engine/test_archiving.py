@@ -28,6 +28,10 @@ from howdah.domain.states import PostgresVersion, ServiceState
 from howdah.engines.local.engine import LocalEngine
 
 VERSIONS = pytest.mark.parametrize("version", list(PostgresVersion))
+NEWEST = pytest.mark.parametrize(
+    "version", [pytest.param(PostgresVersion.V17, marks=pytest.mark.long), PostgresVersion.V18]
+)
+"""Those that take long run on 17 by `make test-long` only."""
 
 
 @VERSIONS
@@ -54,7 +58,7 @@ async def test_a_service_is_restored_to_the_moment_before_a_mistake(engine: Loca
     assert await query(status, "SELECT to_regclass('kept')") == [(None,)], "its source has changed"
 
 
-@VERSIONS
+@NEWEST
 async def test_each_moment_has_what_was_committed_by_then_and_nothing_later(
     engine: LocalEngine, version: PostgresVersion
 ):
@@ -157,7 +161,7 @@ async def test_all_kinds_of_content_come_back(rig: Rig, engine: LocalEngine, ver
     assert await query(status, "SELECT n FROM apart ORDER BY n") == [(5,), (6,)]
 
 
-@VERSIONS
+@NEWEST
 async def test_a_tablespace_made_since_the_last_backup_stays_its_sources(
     rig: Rig, engine: LocalEngine, version: PostgresVersion
 ):
