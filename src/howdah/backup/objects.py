@@ -69,6 +69,7 @@ class Objects:
         """Into a new file, which is only to be read; returns the SHA-256 (hex) of what came, None when there is no such
         object."""
         digest = hashlib.sha256()
+        into.unlink(missing_ok=True)  # What is there may be such a link: written to, it would change the archive.
         with contextlib.suppress(FileNotFoundError), self._reaching(f"read {key}", may_lack=True):
             if self.directory is not None and _link(self.directory / key, into):
                 with into.open("rb") as file:

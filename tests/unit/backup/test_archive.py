@@ -134,6 +134,22 @@ def test_a_changed_or_missing_file_of_a_base_backup_is_found(
     assert not (tmp_path / "back").exists()
 
 
+def test_what_is_fetched_again_leaves_the_archive_as_it_is(
+    archive: TimelineArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "base.tar.zst").write_bytes(b"tar")
+    done = archive.put_base(backup(), tmp_path / "taken")
+    archive.fetch_base(done, "base.tar.zst", tmp_path / "back")
+    there = stored(archive, tmp_path, f"base/{done.name}/base.tar.zst").stat().st_ino
+    assert (tmp_path / "back").stat().st_ino == there, "it is a link"
+    archive.fetch_base(done, "base.tar.zst", tmp_path / "back")
+    monkeypatch.setattr("howdah.backup.objects._link", lambda *_: False)
+    archive.fetch_base(done, "base.tar.zst", tmp_path / "back")
+    assert (tmp_path / "back").stat().st_ino != there, "where links are not possible it is a copy"
+    assert stored(archive, tmp_path, f"base/{done.name}/base.tar.zst").read_bytes() == b"tar"
+
+
 def test_facts_that_cannot_be_read_are_damage(archive: TimelineArchive, tmp_path: Path):
     (tmp_path / "taken").mkdir()
     done = archive.put_base(backup(), tmp_path / "taken")

@@ -123,7 +123,7 @@ class Place:
                     os.kill(pid, signal.SIGKILL)
             if time.monotonic() > end:
                 raise OSError(errno.EBUSY, f"processes {left} do not end", str(self.home))
-            time.sleep(_POLL / 10)
+            time.sleep(_POLL / 10)  # a bounded poll: they may fork meanwhile, so no one of them can be waited for
         # A tenant's code may have closed directories to their owner.
         for parent, directories, _ in os.walk(self.home):
             for path in (Path(parent, name) for name in directories):
