@@ -22,7 +22,9 @@ class ServiceSpec:
     restart: how often a restart was asked for. password_version: which password is wanted, counted from 1.
     timeline: its own line of backups and WAL; None: it is not archived. source: what it is restored from; None for one
     that begins empty. backup: how often a base backup was asked for, beside those of the schedule. retention_days: how
-    long it can be restored to any moment; None: as the settings say.
+    long it can be restored to any moment; None: as the settings say. switchover: how often a change of the primary was
+    asked for. accept_loss: how often it was said that commits may be lost where nothing else brings the service back.
+    follows: the service whose read replica it is.
     """
 
     id: ServiceId
@@ -37,14 +39,19 @@ class ServiceSpec:
     source: RestoreSource | None = None
     backup: int = 0
     retention_days: int | None = None
+    switchover: int = 0
+    accept_loss: int = 0
+    follows: ServiceId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSecrets:
-    """What an engine needs to know and nobody may read: the SCRAM verifier of ``postgres`` and the TLS key (PEM)."""
+    """What an engine needs to know and nobody may read: the SCRAM verifier of ``postgres``, the TLS key (PEM), and the
+    password with which standbys come to the primary: its own, or the one of the service that it follows."""
 
     password_verifier: str = field(repr=False)
     certificate_key: str = field(repr=False)
+    replication_password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
 
 from howdah.domain.errors import Conflict
+from howdah.domain.failovers import RoleChange
 from howdah.domain.ids import InstanceId, ServiceId
-from howdah.domain.instances import Instance
+from howdah.domain.instances import Instance, Role
+from howdah.store import role_changes
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import instances
 
-
-def _select() -> Select[*tuple[Any, ...]]:
-    return select(instances.c.id, instances.c.service, instances.c.port, instances.c.uid)
-
-
-_OF = Prepared(_select().where(instances.c.service == bindparam("service")).order_by(instances.c.id))
-_ALL = Prepared(_select().order_by(instances.c.id))
+_COLUMNS = (
+    instances.c.id,
+    instances.c.service,
+    instances.c.port,
+    instances.c.uid,
+    instances.c.role,
+    instances.c.joined,
+    instances.c.waits,
+)
+_OF = Prepared(
+    select(*_COLUMNS)
+    .where(instances.c.service == bindparam("service"))
+    .order_by(instances.c.role != Role.PRIMARY, instances.c.id)
+)
+_ALL = Prepared(select(*_COLUMNS).order_by(instances.c.id))
 
 
 class StoredInstances:
@@ -38,16 +47,28 @@ class StoredInstances:
         return tuple(_instance(row) for row in self._store.all(_ALL))
 
     async def put(self, instance: Instance) -> None:
-        """Raises Conflict when its port or uid belongs to another instance, or its service is gone."""
-        values = {"service": str(instance.service.uuid), "port": instance.port, "uid": instance.uid}
-        statement = insert(instances).values(id=str(instance.id.uuid), **values)
-        statement = statement.on_conflict_do_update(index_elements=[instances.c.id], set_=values)
+        """Raises Conflict when its port or uid belongs to another instance, its service is gone, or has another
+        primary."""
         try:
-            await self._store.write(lambda connection: connection.execute(statement))
+            await self._store.write(lambda connection: _put(connection, instance))
         except IntegrityError as error:
             raise Conflict(
                 f"{instance.id} cannot have port {instance.port} and uid {instance.uid}: {error.orig}"
             ) from None
+
+    async def change_roles(self, former: Instance, new: Instance, change: RoleChange) -> None:
+        def write(connection: Connection) -> None:
+            _put(connection, former)  # First: there is never more than one primary.
+            _put(connection, new)
+            role_changes.put(connection, change)
+
+        await self._store.write(write)
+
+    async def complete(self, change: RoleChange) -> None:
+        await self._store.write(lambda connection: role_changes.put(connection, change))
+
+    def role_changes(self, service: ServiceId) -> list[RoleChange]:
+        return role_changes.of(self._store, service)
 
     async def remove(self, instance: InstanceId) -> None:
         statement = delete(instances).where(instances.c.id == str(instance.uuid))
@@ -58,5 +79,21 @@ def remove_all(connection: Connection, service: ServiceId) -> None:
     connection.execute(delete(instances).where(instances.c.service == str(service.uuid)))
 
 
+def _put(connection: Connection, instance: Instance) -> None:
+    values = {
+        "service": str(instance.service.uuid),
+        "port": instance.port,
+        "uid": instance.uid,
+        "role": instance.role,
+        "joined": instance.joined,
+        "waits": instance.waits,
+    }
+    statement = insert(instances).values(id=str(instance.id.uuid), **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=[instances.c.id], set_=values))
+
+
 def _instance(row: tuple[Any, ...]) -> Instance:
-    return Instance(InstanceId(UUID(row[0])), ServiceId(UUID(row[1])), row[2], row[3])
+    identifier, service, port, uid, role, joined, waits = row
+    return Instance(
+        InstanceId.parse(identifier), ServiceId.parse(service), port, uid, Role(role), bool(joined), bool(waits)
+    )

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -83,6 +84,9 @@ services = Table(
     Column("restored_at", Integer),
     Column("backup", Integer, nullable=False, server_default="0"),
     Column("earliest_restore", Integer),
+    Column("switchover", Integer, nullable=False, server_default="0"),
+    Column("accept_loss", Integer, nullable=False, server_default="0"),
+    Column("follows", Text),
 )
 """Desired state, and what the engine was last seen to have made of it: from ``state`` to ``restart_seen``, and
 ``earliest_restore``. That and ``restore_target`` are in microseconds, which is what Postgres counts in."""
@@ -114,6 +118,29 @@ instances = Table(
     Column("service", Text, ForeignKey("services.id"), nullable=False, index=True),
     Column("port", Integer, nullable=False, unique=True),
     Column("uid", Integer, unique=True),
+    Column("role", Text, nullable=False, server_default="primary"),
+    Column("joined", Boolean, nullable=False, server_default="0"),
+    Column("waits", Boolean, nullable=False, server_default="0"),
     CheckConstraint("port BETWEEN 1 AND 65535", name="ck_instances_port"),
 )
 """Without a cascade: a service whose servers may still be there cannot vanish from the store."""
+Index("uq_instances_primary", instances.c.service, unique=True, sqlite_where=text("role = 'primary'"))
+
+role_changes = Table(
+    "role_changes",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("service", Text, ForeignKey("services.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("former", Text, nullable=False),
+    Column("new", Text, nullable=False),
+    Column("position", Text),
+    Column("lost_bytes", Integer),
+    Column("detection_ms", Float),
+    Column("fencing_ms", Float),
+    Column("promotion_ms", Float),
+    Column("first_write_ms", Float),
+)
