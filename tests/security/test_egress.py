@@ -37,7 +37,7 @@ def network() -> Iterator[Network]:
 def rules(network: Network) -> Network:
     """TENANT and OTHER are held to the rules of one Howdah."""
     egress.install(OWNER, [ROUTER_PORT])
-    egress.allow(OWNER, {TENANT: OWN_PORT, OTHER: OTHER_PORT})
+    egress.allow(OWNER, {TENANT: [OWN_PORT], OTHER: [OTHER_PORT]})
     return network
 
 
@@ -105,7 +105,7 @@ def test_who_listens_where_another_was_hears_nobody(network: Network, address: s
     egress.install(OWNER, [ROUTER_PORT])
     with echo_server(TENANT, address, port):
         assert hears_echo(address, port)
-        egress.allow(OWNER, {TENANT: OWN_PORT})
+        egress.allow(OWNER, {TENANT: [OWN_PORT]})
         with pytest.raises(TimeoutError):
             socket.create_connection((address, port), timeout=0.5)
 
@@ -118,7 +118,7 @@ def test_a_connection_that_a_squatter_already_has_is_ended(network: Network, add
         client.connect((address, port))
         client.sendall(b"hello")
         assert client.recv(100) == b"hello"
-        egress.allow(OWNER, {TENANT: OWN_PORT})
+        egress.allow(OWNER, {TENANT: [OWN_PORT]})
         client.sendall(b"secret")
         client.settimeout(0.5)
         with pytest.raises((TimeoutError, ConnectionError)):
@@ -134,7 +134,7 @@ def test_nobody_outside_is_answered(rules: Network) -> None:
 
 def test_two_howdahs_of_one_machine_keep_out_of_each_others_way(rules: Network) -> None:
     egress.install("second", [ROUTER_PORT + 1])
-    egress.allow("second", {270003: 20003})
+    egress.allow("second", {270003: [20003]})
     for port in (ROUTER_PORT, ROUTER_PORT + 1):
         rules.listen("127.0.0.1", port)
     assert connect(TENANT, "127.0.0.1", ROUTER_PORT) == ""
@@ -150,7 +150,7 @@ def test_two_howdahs_of_one_machine_keep_out_of_each_others_way(rules: Network) 
 def test_said_again_the_rules_are_the_same(rules: Network) -> None:
     before = ruleset()
     egress.install(OWNER, [ROUTER_PORT])
-    egress.allow(OWNER, {TENANT: OWN_PORT})
+    egress.allow(OWNER, {TENANT: [OWN_PORT]})
     assert ruleset() == before
     assert before.count("table") == 1
 
@@ -164,7 +164,7 @@ def test_the_routers_new_port_replaces_its_old_one_for_those_that_run(rules: Net
 
 def test_an_os_user_belongs_to_who_started_a_server_with_it_last(rules: Network) -> None:
     egress.install("second", [])
-    egress.allow("second", {TENANT: 20009})
+    egress.allow("second", {TENANT: [20009]})
     for port in (OWN_PORT, 20009, ROUTER_PORT):
         rules.listen("127.0.0.1", port)
     reached = [connect(TENANT, "127.0.0.1", port) for port in (OWN_PORT, 20009, ROUTER_PORT)]
@@ -184,7 +184,7 @@ def test_after_a_firewall_was_reloaded_the_next_start_brings_the_rules_back(rule
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     with pytest.raises(OSError, match="No such file or directory"):
         egress.guarded()
-    egress.allow(OWNER, {TENANT: OWN_PORT}, [ROUTER_PORT])
+    egress.allow(OWNER, {TENANT: [OWN_PORT]}, [ROUTER_PORT])
     for port in (API_PORT, ROUTER_PORT):
         rules.listen("127.0.0.1", port)
     assert (connect(TENANT, "127.0.0.1", API_PORT), connect(TENANT, "127.0.0.1", ROUTER_PORT)) == (REFUSED, "")

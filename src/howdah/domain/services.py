@@ -22,9 +22,9 @@ class ServiceSpec:
     restart: how often a restart was asked for. password_version: which password is wanted, counted from 1.
     timeline: its own line of backups and WAL; None: it is not archived. source: what it is restored from; None for one
     that begins empty. backup: how often a base backup was asked for, beside those of the schedule. retention_days: how
-    long it can be restored to any moment; None: as the settings say. switchover: how often a change of the primary was
-    asked for. accept_loss: how often it was said that commits may be lost where nothing else brings the service back.
-    follows: the service whose read replica it is.
+    long it can be restored to any moment; None: as the settings say.
+    switchover: which change of its primary is asked for, counted from 1. accept_loss: for which one it was said that
+    commits may be lost. follows: the service whose read replica it is. followers: its own read replicas.
     """
 
     id: ServiceId
@@ -42,6 +42,7 @@ class ServiceSpec:
     switchover: int = 0
     accept_loss: int = 0
     follows: ServiceId | None = None
+    followers: tuple[ServiceId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class ServiceStatus:
     retry_after: seconds after which another pass makes sense (back-off); None: at once unless settled.
     restoring: how far its restoration is (one of the three states of it); None when there is none, or it is over.
     earliest_restore: the first moment to which it can be restored (UTC); None while that is not known.
+    standbys: where standbys that let clients in listen. moving: new clients wait until it is ready again: another
+    server is about to become the primary, or has just become it.
     """
 
     ready: bool
@@ -86,6 +89,8 @@ class ServiceStatus:
     retry_after: float | None = None
     restoring: ServiceState | None = None
     earliest_restore: datetime | None = None
+    standbys: tuple[Endpoint, ...] = ()
+    moving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,12 +70,15 @@ class Launcher:
     def pid_file(self, instance: Instance) -> bytes:
         return self._call("pid_file", instance)
 
+    def shut_down_at(self, instance: Instance) -> int | None:
+        return self._call("shut_down_at", instance)
+
     def find_servers(self, instances: Sequence[Instance]) -> list[tuple[Instance, Started]]:
         found = self._call("find_servers", instances)
         return [(instance, Started(pid, started)) for instance, pid, started in found]
 
-    def hold_again(self, instances: Sequence[Instance]) -> None:
-        self._call("hold_again", instances)
+    def hold_again(self, instances: Sequence[Instance], peers: Sequence[Sequence[int]]) -> None:
+        self._call("hold_again", instances, peers)
 
     def exit_status(self, pid: int) -> int | None:
         return self._call("exit_status", pid)
@@ -109,14 +112,19 @@ class Launcher:
         limits: Limits,
         storage_gib: int,
         recovering: bool = False,
+        standby: bytes | None = None,
+        peers: Sequence[int] = (),
     ) -> Started:
-        started = self._call(
-            *("start", instance, version, settings, dict(environment), asdict(limits), storage_gib, recovering)
-        )
+        confining = asdict(limits), storage_gib
+        role = recovering, standby, peers
+        started = self._call("start", instance, version, settings, dict(environment), *confining, *role)
         return started if isinstance(started, Started) else Started(**started)
 
     def forget_recovery(self, instance: Instance) -> None:
         self._call("forget_recovery", instance)
+
+    def discard_data(self, instance: Instance) -> None:
+        self._call("discard_data", instance)
 
     def set_aside(self, instance: Instance, *, aside: bool) -> bool:
         return self._call("set_aside", instance, aside)

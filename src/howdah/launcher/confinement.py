@@ -42,23 +42,29 @@ class Confinement:
                 self._router_ports = ports
         return self._no_egress
 
-    def hold(self, instance: Instance, limits: Limits, storage_gib: int) -> list[str]:
-        """Before its server starts: what begins the command that starts it. Raises OSError."""
+    def hold(self, instance: Instance, limits: Limits, storage_gib: int, peers: Sequence[int] = ()) -> list[str]:
+        """Before its server starts: what begins the command that starts it. ``peers``: ports of other servers that it
+        may connect to. Raises OSError."""
         command = prefix(limits)
         if instance.uid is None:
             return command
         if self._no_egress is None:
             with self._turn:
-                egress.allow(self._owner, {instance.uid: instance.port}, self._router_ports)
+                egress.allow(self._owner, {instance.uid: (instance.port, *peers)}, self._router_ports)
         if self._has_quotas:
             quota.limit(self._state, instance.uid, storage_gib)
         if self._group is not None:
             command = [*cgroups.prefix(cgroups.make(self._group, instance.id.ubid, limits)), *command]
         return command
 
-    def hold_again(self, instances: Sequence[Instance]) -> None:
-        """Those that run already: the reload of a firewall removes the rules of everybody. Raises OSError."""
-        ports = {instance.uid: instance.port for instance in instances if instance.uid is not None}
+    def hold_again(self, instances: Sequence[Instance], peers: Sequence[Sequence[int]]) -> None:
+        """Those that run already, with the ``peers`` of each: the reload of a firewall removes the rules of everybody.
+        Raises OSError."""
+        ports = {
+            instance.uid: (instance.port, *its)
+            for instance, its in zip(instances, peers, strict=True)
+            if instance.uid is not None
+        }
         if self._no_egress is None and ports:
             with self._turn:
                 egress.allow(self._owner, ports, self._router_ports)

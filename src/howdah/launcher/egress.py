@@ -58,13 +58,14 @@ def install(owner: str, router_ports: Sequence[int]) -> None:
     _run(_frame(owner) + f"flush set {TABLE} {_routers(owner)}\n" + _elements(_routers(owner), router_ports))
 
 
-def allow(owner: str, ports: Mapping[int, int], router_ports: Sequence[int] = ()) -> None:
-    """Hold OS users to these rules before their servers start; ``ports``: by uid the port that is its own.
+def allow(owner: str, ports: Mapping[int, Sequence[int]], router_ports: Sequence[int] = ()) -> None:
+    """Hold OS users to these rules before their servers start; ``ports``: by uid the port that is its own, then those
+    of other servers that it may connect to: the members of its service.
 
     Says it all again where it was said before, ``router_ports`` too: others may have flushed all rules since. Raises
     OSError; then nothing has changed.
     """
-    tenants = "".join(_tenant(owner, uid, port) for uid, port in ports.items())
+    tenants = "".join(_tenant(owner, uid, *its) for uid, its in ports.items())
     try:
         # Alone it is four times quicker: the kernel waits for all packets under way before it lets a flushed rule go.
         _run(tenants)
@@ -118,14 +119,14 @@ def _elements(name: str, elements: Sequence[int]) -> str:
     return f"add element {TABLE} {name} {{ {', '.join(map(str, elements))} }}\n" if elements else ""
 
 
-def _tenant(owner: str, uid: int, port: int) -> str:
+def _tenant(owner: str, uid: int, port: int, *peers: int) -> str:
     """A packet without SYN alone is none that opens a connection: an answer, when it leaves from the server's port."""
     chain, routers = f"tenant_{uid:d}", _routers(owner)
     rules = (
         f"tcp sport @{routers} goto refused",
         "fib daddr type != local goto elsewhere",
         "meta l4proto { tcp, udp } th dport 53 accept",
-        f"tcp dport {port:d} accept",
+        *(f"tcp dport {allowed:d} accept" for allowed in (port, *peers)),
         f"tcp dport @{routers} accept",
         f"tcp flags & (syn | ack) != syn tcp sport {port:d} accept",
         "goto refused",

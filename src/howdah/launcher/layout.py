@@ -68,6 +68,11 @@ class InstancePaths:
         return self.conf / "applied.json"
 
     @property
+    def replication_password(self) -> Path:
+        """What the server of a standby comes to its primary with, in the format of libpq."""
+        return self.conf / "replication.pass"
+
+    @property
     def startup_log(self) -> Path:
         return self.conf / "startup.log"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import hashlib
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from howdah.launcher.rights import Rights
 PID_FILE = "postmaster.pid"
 LOGS = tuple(f"postgres-{day}.{kind}" for day in calendar.day_abbr for kind in ("json", "log"))
 """What a server writes to its log directory: one file for each day of the week."""
+
+_SHUT_DOWN = 1
+"""``DB_SHUTDOWNED``."""
 
 INSTANCE = "howdah.instance"
 """A setting of ours on the command line: by it a running server says which instance it is."""
@@ -62,6 +66,19 @@ def look(layout: Layout, rights: Rights, instance: Instance, watched: int | None
 def read_pid_file(paths: InstancePaths, rights: Rights, instance: Instance) -> bytes:
     """Nothing when there is none that plainly is its tenant's."""
     return read_foreign(paths.data, PID_FILE, owner=rights.owner(instance.uid), most=4096) or b""
+
+
+def shut_down_at(layout: Layout, rights: Rights, instance: Instance) -> int | None:
+    """The LSN of the record with which a server that has ended said so; None when it was not shut down cleanly.
+
+    Layout: Postgres' src/include/catalog/pg_control.h (``ControlFileData``), on 64-bit little-endian machines.
+    """
+    paths = layout.of(instance)
+    content = read_foreign(paths.data / "global", "pg_control", owner=rights.owner(instance.uid), most=40)
+    if content is None or len(content) < 40:
+        return None
+    state, checkpoint = struct.unpack_from("<i", content, 16)[0], struct.unpack_from("<Q", content, 32)[0]
+    return checkpoint if state == _SHUT_DOWN else None
 
 
 def noted_pid(pid_file: bytes) -> int | None:

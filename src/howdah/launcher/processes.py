@@ -30,8 +30,7 @@ def inspect_process(pid: int) -> ProcessFacts | None:
         fields = _stat(pid)
         if fields[0] in "ZX":
             return None
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            arguments = file.read(65536).decode(errors="replace").split("\0")
+        arguments = arguments_of(pid)
         return ProcessFacts(
             pid=pid,
             started=int(fields[19]),
@@ -68,6 +67,15 @@ def title(pid: int) -> str:
             return file.read(4096).partition(b"\0")[0].decode(errors="replace").strip()
     except OSError:
         return ""
+
+
+def arguments_of(pid: int) -> list[str]:
+    """The command line of a process; nothing when it is gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read(65536).decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def all_pids() -> Iterator[int]:

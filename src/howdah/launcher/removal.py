@@ -58,6 +58,19 @@ def delete_instance(layout: Layout, rights: Rights, instance: Instance) -> None:
         _discard_litter(rights, instance.uid)
 
 
+def discard_data(layout: Layout, rights: Rights, instance: Instance) -> None:
+    """Delete the data of an instance whose processes have ended: then it is as one that never had any. Raises OSError;
+    what is half done is found by the next call."""
+    paths = layout.of(instance)
+    paths.initialised.unlink(missing_ok=True)
+    paths.applied.unlink(missing_ok=True)
+    if is_plain_directory(paths.conf):
+        sync_directory(paths.conf)
+    for directory, uid in ((paths.incoming, None), (paths.data, instance.uid)):
+        if is_plain_directory(directory):
+            discard(rights, directory, uid)
+
+
 def homes(layout: Layout) -> list[Home]:
     """Every directory that an instance has, or had."""
     return list(_homes(layout))

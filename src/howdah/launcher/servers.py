@@ -27,7 +27,8 @@ from howdah.launcher.rights import Rights, becoming
 
 _SETTING = re.compile(r"--[A-Za-z_][A-Za-z0-9_.]*=[^\0]*")
 _VERSION = re.compile(r"[0-9.]+")
-_SIGNAL_FILES = ("standby.signal", "recovery.signal")
+STANDBY = "standby.signal"
+_SIGNAL_FILES = (STANDBY, "recovery.signal")
 _KILLER = """import os, sys
 uid, nobodys = map(int, sys.argv[1:])
 os.setgroups([])
@@ -68,12 +69,13 @@ class Servers:
         environment: Mapping[str, str],
         confined: Sequence[str],
         recovering: bool = False,
+        standby: bytes | None = None,
     ) -> Started:
         """Start a server in a session of its own; it outlives us.
 
         ``version``: a directory of the binaries, such as 18.6.0; ``settings``: ``--name=value`` each; ``confined``:
         what begins the command, to confine it; ``recovering``: it goes on with a recovery from an archive, if that is
-        not done yet. Raises OSError; ProcessLookupError when it ended at once.
+        not done yet; ``standby``: see verbs.py. Raises OSError; ProcessLookupError when it ended at once.
         """
         if not _VERSION.fullmatch(version) or not all(_SETTING.fullmatch(setting) for setting in settings):
             raise ValueError("a version of Postgres, and settings, are all that a server is started with")
@@ -86,6 +88,10 @@ class Servers:
         # The role comes from what is wanted, never from what lies in a directory that the tenant can write.
         for name in _SIGNAL_FILES[:1] if recovering else _SIGNAL_FILES:
             self._remove_entry(instance, paths.data, name)
+        paths.replication_password.unlink(missing_ok=True)
+        if standby is not None:
+            self._make_entry(instance, paths.data, STANDBY)
+            _write_password(paths.replication_password, instance, standby)
         program = [str(root / "bin" / "postgres"), "-D", str(paths.data), *settings]
         everything = {"LD_LIBRARY_PATH": str(root / "lib"), "PATH": f"{root / 'bin'}:/usr/bin:/bin", **environment}
         # Given once it is the instance's user: what begins the command is root still, and the libraries are not root's.
@@ -183,6 +189,19 @@ class Servers:
         finally:
             os.close(handle)
 
+    def _make_entry(self, instance: Instance, directory: Path, name: str) -> None:
+        """An empty file in an instance's directory, where nothing of that name is."""
+        parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=parent)
+            try:
+                if instance.uid is not None:
+                    os.fchown(handle, instance.uid, instance.uid)
+            finally:
+                os.close(handle)
+        finally:
+            os.close(parent)
+
     def _remove_entry(self, instance: Instance, directory: Path, name: str) -> None:
         """Remove one name from an instance's directory, without following it; its tenant may have made it anything."""
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -207,6 +226,19 @@ def kill_all_of_user(uid: int, *, limit: float = 5.0) -> bool:
             run(["sh", "-c", "kill -KILL -1"], becoming(uid, uid), limit=limit)
         time.sleep(0.005)  # a bounded poll: more of them may be forked meanwhile
     return True
+
+
+def _write_password(file: Path, instance: Instance, password: bytes) -> None:
+    """libpq reads such a file only when nobody but its owner can: therefore it is the tenant's, made anew each time."""
+    if not password or set(password) & set(b":\\\n\0"):
+        raise ValueError("not a password for replication")
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(handle, b"*:*:*:*:" + password + b"\n")
+        if instance.uid is not None:
+            os.fchown(handle, instance.uid, instance.uid)
+    finally:
+        os.close(handle)
 
 
 def _new_output(file: Path, instance: Instance) -> int:

@@ -42,7 +42,7 @@ class Verbs:
         self.table: dict[str, Callable[..., Any]] = {
             verb.__name__: verb
             for verb in (
-                *(self.look, self.pid_file, self.find_servers, self.exit_status, self.read_log, self.homes),
+                *(self.look, self.pid_file, self.shut_down_at, self.find_servers, self.exit_status, self.read_log, self.homes),
                 *(
                     self.prepare,
                     self.place,
@@ -51,6 +51,7 @@ class Verbs:
                     self.set_aside,
                     self.start,
                     self.forget_recovery,
+                    self.discard_data,
                     self.signal,
                     self.kill_all,
                 ),
@@ -70,8 +71,8 @@ class Verbs:
     def find_servers(self, instances: Sequence[Instance]) -> list[tuple[Instance, int, int]]:
         return list(look.find_servers(self._layout, self._rights, [self._checked(one) for one in instances]))
 
-    def hold_again(self, instances: Sequence[Instance]) -> None:
-        self._confinement.hold_again([self._checked(one) for one in instances])
+    def hold_again(self, instances: Sequence[Instance], peers: Sequence[Sequence[int]]) -> None:
+        self._confinement.hold_again([self._checked(one) for one in instances], [_ports(its) for its in peers])
 
     def exit_status(self, pid: int) -> int | None:
         return self._servers.exit_status(pid)
@@ -109,20 +110,39 @@ class Verbs:
         limits: Mapping[str, Any],
         storage_gib: int,
         recovering: bool,
+        standby: bytes | None,
+        peers: Sequence[int],
     ) -> Started:
+        """``standby``: the password that it comes to its primary with; None for one that is no standby. ``peers``:
+        ports of other servers that it may connect to."""
         if not set(environment) <= {"LC_ALL", "TZ"}:
             raise ValueError("only a locale and a time zone are given to servers")
-        confined = self._confinement.hold(self._checked(instance), Limits(**limits), storage_gib)
+        confined = self._confinement.hold(self._checked(instance), Limits(**limits), storage_gib, _ports(peers))
         return self._servers.start(
-            instance, version, settings, environment=environment, confined=confined, recovering=recovering
+            instance,
+            version,
+            settings,
+            environment=environment,
+            confined=confined,
+            recovering=recovering,
+            standby=standby,
         )
 
     def forget_recovery(self, instance: Instance) -> None:
         self._servers.forget_recovery(self._checked(instance))
 
+    def discard_data(self, instance: Instance) -> None:
+        """Delete the data of an instance, to be made anew. Raises OSError, also while a process of it is left."""
+        if not self._servers.kill_all(self._checked(instance)):
+            raise TimeoutError("the server's processes do not end")
+        removal.discard_data(self._layout, self._rights, instance)
+
     def set_aside(self, instance: Instance, aside: bool) -> bool:
         owner = self._rights.owner(self._checked(instance).uid)
         return homes.set_aside(self._layout.of(instance), owner, aside=aside)
+
+    def shut_down_at(self, instance: Instance) -> int | None:
+        return look.shut_down_at(self._layout, self._rights, self._checked(instance))
 
     def signal(self, instance: Instance, pid: int, started: int, number: int) -> None:
         self._servers.signal(self._checked(instance), Started(pid, started), number)
@@ -159,6 +179,13 @@ class Verbs:
     def _checked(self, instance: Instance) -> Instance:
         self._rights.check(instance.uid)
         return instance
+
+
+def _ports(said: Sequence[int]) -> list[int]:
+    ports = [int(port) for port in said]
+    if not all(0 < port < 65536 for port in ports):
+        raise ValueError(f"{ports} are no ports")
+    return ports
 
 
 def _address(said: str) -> str:

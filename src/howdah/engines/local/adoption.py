@@ -7,7 +7,9 @@ import shutil
 import structlog
 
 from howdah.domain.instances import Instance
+from howdah.engines.local.configuration import UPSTREAM, started_with
 from howdah.engines.local.machine import Machine
+from howdah.launcher.processes import arguments_of
 from howdah.launcher.servers import Started
 
 _log = structlog.get_logger()
@@ -26,12 +28,18 @@ def adopt_all(machine: Machine) -> int:
     """Watch every running server that the registry knows; how many."""
     found = machine.launcher.find_servers(machine.registry.all())
     try:
-        machine.launcher.hold_again([instance for instance, _ in found])
+        machine.launcher.hold_again([one for one, _ in found], [_peers(process) for _, process in found])
     except OSError as error:
         _log.warning("running servers are not held to their egress rules", error=str(error))
     for instance, process in found:
         machine.watch.hold(instance, process)
     return len(machine.watch.held())
+
+
+def _peers(process: Started) -> list[int]:
+    """Whom a standby was started to follow."""
+    followed = started_with(tuple(arguments_of(process.pid))).get(UPSTREAM, "")
+    return [int(port) for port in followed.split(",") if port.isdigit()]
 
 
 def tidy(machine: Machine) -> None:

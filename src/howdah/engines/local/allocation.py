@@ -13,7 +13,7 @@ from pathlib import Path
 
 from howdah.domain.errors import Conflict, SetupError, Unavailable
 from howdah.domain.ids import InstanceId, ServiceId
-from howdah.domain.instances import Instance, InstanceRegistry
+from howdah.domain.instances import Instance, InstanceRegistry, Role
 from howdah.engines.local.ports import port_is_free
 from howdah.launcher.layout import Layout
 
@@ -36,12 +36,12 @@ class Allocation:
         self._uids = uids
         self._turn = asyncio.Lock()
 
-    async def new(self, service: ServiceId) -> Instance:
+    async def new(self, service: ServiceId, role: Role = Role.PRIMARY) -> Instance:
         """A new instance, stored. Raises Unavailable when no port or uid is left."""
         async with self._turn:
             identifier = self._identifier()
             for port in self._free_ports():
-                instance = Instance(identifier, service, port, self._free_uid())
+                instance = Instance(identifier, service, port, self._free_uid(), role)
                 if await self._stored(instance):
                     return instance
         raise Unavailable(f"no free port is left in {self._ports.start}-{self._ports.stop - 1}")

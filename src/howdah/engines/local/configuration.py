@@ -16,7 +16,7 @@ from howdah.launcher.layout import CONFIGURATION_FILES, InstancePaths
 from howdah.launcher.look import INSTANCE, digest_of
 
 IDENT_MAP = "howdah"
-RESTART, CONFIGURATION = "howdah.restart", "howdah.configuration"
+RESTART, CONFIGURATION, UPSTREAM = "howdah.restart", "howdah.configuration", "howdah.upstream"
 """Settings of ours on the command line: by them a running server says what it was started with."""
 
 _SHARED_PROFILE = {
@@ -56,13 +56,16 @@ class Configuration:
         return digest_of(self.files)
 
 
-def configuration(spec: ServiceSpec, secrets: ServiceSecrets, *, operator: str) -> Configuration:
-    """``operator``: the name of the OS user whose local connections manage the server."""
+def configuration(
+    spec: ServiceSpec, secrets: ServiceSecrets, *, operator: str, more: Mapping[str, str]
+) -> Configuration:
+    """``operator``: the name of the OS user whose local connections manage the server. ``more``: settings of one
+    server, beside those of all."""
     conf, hba, ident, tls = CONFIGURATION_FILES
     quoted = operator.replace('"', '""')
     return Configuration(
         {
-            conf: _lines(_settings(spec)).encode(),
+            conf: _lines(_settings(spec) | dict(more)).encode(),
             hba: _HBA.encode(),
             ident: f'{IDENT_MAP} "{quoted}" postgres\n'.encode(),
             # Key and certificates in one file, so that they change as one.

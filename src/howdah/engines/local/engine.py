@@ -79,25 +79,34 @@ class LocalEngine:
         self._archives: Archives | None = None
         self._restorations: Restorations | None = None
         self._drills: Drills | None = None
-        self._prober: asyncio.Task[None] | None = None
+        self._members: Members | None = None
+        self._probers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         self._machine = machine = await self._prepare()
         adopted = adopt_all(machine)
         await asyncio.to_thread(tidy, machine)
+        copies = Copies(machine.layout.pool, self._instance_changed)
+        await asyncio.to_thread(copies.tidy)
+        self._members = members = Members(machine, copies)
         if self._settings.backup.enabled:
             await self._start_archives(machine)
         else:
             await asyncio.to_thread(end_receivers, machine.layout.spool)
         for pool in machine.pools.values():
             await pool.start()
-        self._prober = asyncio.create_task(probe_all(machine, self._probe_times))
+        self._probers = [
+            asyncio.create_task(probe_all(machine, self._probe_times)),
+            asyncio.create_task(watch_members(members, self._changes.put_nowait)),
+        ]
         _log.info("local engine started", adopted=adopted)
 
     async def close(self) -> None:
-        if self._prober is not None:
-            self._prober.cancel()
-            await asyncio.gather(self._prober, return_exceptions=True)
+        for prober in self._probers:
+            prober.cancel()
+        await asyncio.gather(*self._probers, return_exceptions=True)
+        if self._members is not None:
+            await self._members.copies.close()
         if self._restorations is not None:
             await self._restorations.close()
         if self._drills is not None:
@@ -110,26 +119,20 @@ class LocalEngine:
             self._machine.watch.close()
 
     async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
-        machine = self._ready_machine()
-        files = configuration(spec, secrets, operator=machine.operator)
-        wanted = Wanted(spec.restart, spec.password_version, files.digest, restored=spec.source is not None)
-        seen = self._observe(spec.id)
-        action = plan(wanted, seen)
-        problem: str | None = None
-        if action is not None:
-            try:
-                await perform(machine, self._restorations, action, seen, spec, secrets, files)
-            except (HowdahError, OSError) as error:
-                problem = str(error)
-                self._troubles.failed(spec.id, type(action).__name__, problem)
-            seen = self._observe(spec.id)
-        if problem is None:
+        members = self._ready_members()
+        advance = Advance(
+            *(members, self._restorations, spec, secrets),
+            received=partial(self._received, spec.timeline),
+            failed=partial(self._troubles.failed, spec.id),
+        )
+        await advance.run(members.look(spec, secrets))
+        scene = members.look(spec, secrets)
+        if advance.problem is None:
             self._troubles.over(spec.id)
         doing = self._restorations.doing(spec.id) if self._restorations is not None else None
-        status = replace(
-            status_of(machine, spec, wanted, seen, problem, doing), earliest_restore=self._archive(spec, seen)
-        )
-        return status if problem is None else replace(status, retry_after=self._troubles.wait(spec.id))
+        status = status_of(members, spec, scene, advance.problem, doing)
+        status = replace(status, earliest_restore=self._archive(spec, scene), moving=advance.moving)
+        return status if advance.problem is None else replace(status, retry_after=self._troubles.wait(spec.id))
 
     async def changes(self) -> AsyncIterator[ServiceId]:
         while True:
@@ -137,6 +140,10 @@ class LocalEngine:
 
     async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:
         self._troubles.over(service)
+        members = self._ready_members()
+        members.forget(service)
+        for instance in members.machine.registry.of(service):
+            await members.copies.abandon(instance.id)
         if self._restorations is not None and not await self._restorations.abandon(service):
             return Removal.STILL_THERE
         if timeline is not None and self._archives is not None:
@@ -184,6 +191,11 @@ class LocalEngine:
             while not await stop(machine, instance):
                 pass
 
+    def _instance_changed(self, identifier: InstanceId) -> None:
+        for instance in self._ready_machine().registry.all():
+            if instance.id == identifier:
+                self._changes.put_nowait(instance.service)
+
     async def _start_archives(self, machine: Machine) -> None:
         archives = Archives(self._settings.backup, machine.layout, self._changes.put_nowait)
         self._restorations = Restorations(archives, machine.layout.pool)
@@ -193,14 +205,23 @@ class LocalEngine:
         archives.start((self._restorations.reads, self._drills.reads))
         self._archives = archives
 
-    def _archive(self, spec: ServiceSpec, seen: Observed) -> datetime | None:
-        """See to it that what the server writes is archived; the first moment to which it can be restored."""
-        if self._archives is None:
+    def _received(self, timeline: TimelineId | None, position: int) -> int | None:
+        """Until where the archive's receiver has what a primary wrote after ``position``. Blocks."""
+        if self._archives is None or timeline is None or (line := self._archives.line(timeline)) is None:
             return None
-        machine, instance, running = self._ready_machine(), seen.instance, seen.running
+        return line.received_until(position)
+
+    def _archive(self, spec: ServiceSpec, scene: Scene) -> datetime | None:
+        """See to it that what the primary writes is archived; the first moment to which it can be restored."""
+        if self._archives is None or spec.follows is not None:
+            return None
+        machine, primary = self._ready_machine(), scene.primary
+        seen = primary.seen if primary is not None else Observed(instance=None)
+        instance, running = seen.instance, seen.running
         serving: Serving | None = None
         used = spec.source is None or seen.password_version is not None
-        if used and instance is not None and running is not None and running.phase is Phase.READY:
+        writes = running is not None and running.phase is Phase.READY and not running.standing_by
+        if used and writes and instance is not None and running is not None:
             serving = Serving(
                 process=Started(running.pid, running.started),
                 binaries=machine.binaries[spec.postgres_version],
@@ -222,13 +243,10 @@ class LocalEngine:
             raise Unavailable("backups are off on this server (backup.archive)")
         return self._archives
 
-    def _observe(self, service: ServiceId) -> Observed:
-        machine = self._ready_machine()
-        instance = next(iter(machine.registry.of(service)), None)
-        if instance is None:
-            return Observed(instance=None)
-        adopt(machine, instance)
-        return observe(machine, instance)
+    def _ready_members(self) -> Members:
+        self._ready_machine()
+        assert self._members is not None
+        return self._members
 
     def _ready_machine(self) -> Machine:
         if self._machine is None:

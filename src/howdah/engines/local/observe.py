@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from howdah.domain.instances import Instance
-from howdah.engines.local.configuration import CONFIGURATION, RESTART, started_with
+from howdah.engines.local.configuration import CONFIGURATION, RESTART, UPSTREAM, started_with
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observed import Observed, Phase, Running
 from howdah.engines.local.ports import port_is_free
 from howdah.engines.local.record import read_applied
 from howdah.launcher.look import noted_pid
 
-_PHASES = {"ready": Phase.READY, "stopping": Phase.STOPPING}
+_STANDBY = "standby"
+_PHASES = {"ready": Phase.READY, _STANDBY: Phase.READY, "stopping": Phase.STOPPING}
 
 
 def observe(machine: Machine, instance: Instance) -> Observed:
@@ -29,6 +30,8 @@ def observe(machine: Machine, instance: Instance) -> Observed:
             restart=_number(settings.get(RESTART)),
             configuration=loaded or settings.get(CONFIGURATION),
             suspended=facts.state in "Tt",
+            standing_by=_line(look.pid_file, facts.pid) == _STANDBY,
+            upstream=settings.get(UPSTREAM),
         )
     return Observed(
         instance=instance,
@@ -43,6 +46,9 @@ def observe(machine: Machine, instance: Instance) -> Observed:
         answering=watch.answering(instance.id),
         wait=watch.wait(instance.id),
         exit=watch.last_exit(instance.id),
+        crashes=watch.crashes(instance.id),
+        failed_starts=watch.failed_starts(instance.id),
+        damage=watch.damage(instance.id),
     )
 
 
@@ -53,13 +59,20 @@ def current_phase(machine: Machine, instance: Instance, pid: int) -> Phase:
 
 
 def _current(machine: Machine, instance: Instance, pid: int, pid_file: bytes) -> Phase:
-    lines = pid_file.decode(errors="replace").splitlines()
-    line = lines[7].strip() if len(lines) > 7 and noted_pid(pid_file) == pid else ""
+    line = _line(pid_file, pid)
     phase = _PHASES.get(line, Phase.STARTING)
     if phase is not Phase.READY:
         return phase
+    machine.watch.opened(instance.id)
+    if line == _STANDBY:
+        return phase
     machine.watch.follow(instance.id)
     return Phase.STARTING if machine.watch.recovering(instance.id) else phase
+
+
+def _line(pid_file: bytes, pid: int) -> str:
+    lines = pid_file.decode(errors="replace").splitlines()
+    return lines[7].strip() if len(lines) > 7 and noted_pid(pid_file) == pid else ""
 
 
 def _number(text: str | None) -> int | None:

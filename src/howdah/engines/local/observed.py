@@ -19,7 +19,9 @@ class Phase(Enum):
 @dataclass(frozen=True, slots=True)
 class Running:
     """A running server. ``restart``: the restart counter it was started with, None when unreadable.
-    ``configuration``: the digest of the files that it has in effect. ``suspended``: stopped by a signal."""
+    ``configuration``: the digest of the files that it has in effect. ``suspended``: stopped by a signal.
+    ``standing_by``: it lets clients read, and follows another. ``upstream``: whom it was started to follow, None when
+    that is nobody."""
 
     pid: int
     started: int
@@ -28,6 +30,8 @@ class Running:
     restart: int | None
     configuration: str | None
     suspended: bool = False
+    standing_by: bool = False
+    upstream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,9 @@ class Observed:
     recovery: where the recovery of its first start ends, see record.py.
     answering: the probe found it alive, or has not judged yet.
     wait: seconds before another start may be tried. exit: in words, how it last ended unasked.
+    crashes: how often it recovered from the crash of one of its processes, of late. failed_starts: how many servers in
+    a row ended with an error before they let clients in. damage: in words, what of its data directory is gone while it
+    runs.
     """
 
     instance: Instance | None
@@ -56,14 +63,19 @@ class Observed:
     wait: float = 0.0
     exit: str | None = None
     archived_wal: bool = False
+    crashes: int = 0
+    failed_starts: int = 0
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the planner compares with: counters of the spec, and the digest of the files that it asks for.
-    restored: it begins with what an archive has, not empty."""
+    restored: it begins with what an archive has, not empty. upstream: whom a standby is to follow, None for a primary.
+    """
 
     restart: int
     password_version: int
     configuration: str
     restored: bool = False
+    upstream: str | None = None

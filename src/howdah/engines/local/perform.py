@@ -12,7 +12,7 @@ from howdah.engines.local.actions.password import apply_password
 from howdah.engines.local.actions.reload import reload
 from howdah.engines.local.actions.restore import finish_restore, restore
 from howdah.engines.local.actions.seed import seed
-from howdah.engines.local.actions.start import start
+from howdah.engines.local.actions.start import Following, start
 from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.configuration import Configuration
 from howdah.engines.local.machine import Machine
@@ -28,14 +28,15 @@ async def perform(
     seen: Observed,
     spec: ServiceSpec,
     secrets: ServiceSecrets,
-    files: Configuration,
+    files: Configuration | None,
+    following: Following | None,
 ) -> None:
-    """``restorations``: None where backups are off. Raises HowdahError, OSError."""
+    """``restorations``: None where backups are off. ``following``: of a standby. Raises HowdahError, OSError."""
     instance, running = seen.instance, seen.running
     match action:
         case planning.Allocate():
             await machine.allocation.new(spec.id)
-        case _ if instance is None:
+        case _ if instance is None or files is None:
             raise AssertionError(f"{action} without an instance")
         case planning.Seed():
             await seed(machine, instance, spec.postgres_version)
@@ -49,7 +50,7 @@ async def perform(
             await machine.allocation.move(instance)
         case planning.Start(recovering=recovering):
             recovery = seen.recovery if recovering else None
-            await start(machine, instance, spec, files.digest, recovery=recovery)
+            await start(machine, instance, spec, files.digest, recovery=recovery, following=following)
         case _ if running is None:
             raise AssertionError(f"{action} without a running server")
         case _:

@@ -69,7 +69,17 @@ class Reload:
     """Have the server read its files again and see that it did."""
 
 
-Making = Allocate | Seed | Restore | Configure | Relocate
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Put a copy of the primary's data directory in place and record that this was done; for a bounded time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Delete the data of a standby, to be copied anew: they are not the service's any more."""
+
+
+Making = Allocate | Seed | Restore | Copy | Discard | Configure | Relocate
 Action = Making | Start | AwaitReady | Stop | FinishRestore | SetPassword | Reload
 
 
@@ -78,7 +88,7 @@ def plan(wanted: Wanted, seen: Observed) -> Action | None:
     if seen.instance is None:
         return Allocate()
     if not seen.initialised:
-        return Restore() if wanted.restored else Seed()
+        return Copy() if wanted.upstream is not None else Restore() if wanted.restored else Seed()
     if not seen.data:
         return None
     if seen.configuration != wanted.configuration:
@@ -101,7 +111,7 @@ def _plan_running(wanted: Wanted, seen: Observed, instance: Instance, running: R
         return None
     if is_recovering(wanted, seen) and seen.archived_wal:
         return FinishRestore()
-    if seen.password_version != wanted.password_version:
+    if wanted.upstream is None and seen.password_version != wanted.password_version:
         return SetPassword(wanted.password_version)
     if running.configuration != wanted.configuration:
         return Reload()
@@ -112,12 +122,14 @@ def _is_outdated(wanted: Wanted, instance: Instance, running: Running) -> bool:
     """Started with another counter or port. While it starts, its command line cannot be read for a moment."""
     if running.restart is None and running.phase is Phase.STARTING:
         return False
-    return running.restart != wanted.restart or running.port != instance.port
+    if running.restart != wanted.restart or running.port != instance.port:
+        return True
+    return wanted.upstream is not None and running.upstream != wanted.upstream
 
 
 def is_recovering(wanted: Wanted, seen: Observed) -> bool:
     """Whether it was restored, and nobody has used it yet: a password comes first, and only after its recovery."""
-    return wanted.restored and seen.password_version is None
+    return wanted.restored and wanted.upstream is None and seen.password_version is None
 
 
 def is_missing_data(seen: Observed) -> bool:

@@ -1,11 +1,15 @@
-"""What one look at an instance means for its service."""
+"""What one look at the servers of a service means for it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from howdah.domain.services import Endpoint, ServiceSpec, ServiceStatus
-from howdah.domain.states import ServiceState
+from howdah.domain.states import HaType, ServiceState
 from howdah.engines.local.actions.await_ready import progress
 from howdah.engines.local.machine import Machine
+from howdah.engines.local.members import plan as together
+from howdah.engines.local.members.members import Members, Scene, is_settled
 from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.engines.local.plan import explain, is_missing_data, is_ready, is_recovering, plan, serves
 from howdah.engines.local.troubles import presentable
@@ -15,11 +19,36 @@ _LATER = 1.0
 _REPORTED = 30.0
 """Seconds until another pass: for what becomes better by itself, and for what only a person can repair."""
 
+_NOTHING = Wanted(0, 0, "")
+
 
 def status_of(
+    members: Members, spec: ServiceSpec, scene: Scene, problem: str | None, doing: str | None
+) -> ServiceStatus:
+    """``problem``: why the last step failed. ``doing``: how far the making of its data directory is."""
+    primary = scene.primary
+    seen = primary.seen if primary is not None else Observed(instance=None)
+    wanted = primary.wanted if primary is not None else _NOTHING
+    status = _of_primary(members.machine, spec, wanted, seen, problem, doing)
+    waiting = spec.ha_type is HaType.SYNC and not scene.view.waits
+    moving = together.transition(scene.view) is not None
+    if (waiting and status.ready) or moving:
+        # Nobody may believe yet that what is committed is kept by two.
+        status = replace(status, ready=False, settled=False)
+    if (lost := together.explain(scene.view)) is not None:
+        status = replace(status, reason=members.refusal(spec.id) or lost)
+    again = members.retry_after(scene)
+    if again is not None:
+        soonest = again if status.retry_after is None else min(again, status.retry_after)
+        status = replace(status, retry_after=soonest if status.settled or not moving else status.retry_after)
+    return replace(
+        status, settled=status.settled and is_settled(scene), standbys=members.endpoints(scene)
+    )
+
+
+def _of_primary(
     machine: Machine, spec: ServiceSpec, wanted: Wanted, seen: Observed, problem: str | None, doing: str | None
 ) -> ServiceStatus:
-    """``problem``: why the last action failed. ``doing``: how far the making of its data directory is."""
     running, instance = seen.running, seen.instance
     settled = is_ready(wanted, seen)
     # Clients are not cut off because a password cannot be set: its tenant needs them to let us in again.
@@ -40,7 +69,7 @@ def status_of(
     if reason is not None and instance is not None:
         reason = presentable(reason, machine.layout.of(instance))
     retry_after: float | None = None
-    if not ready and plan(wanted, seen) is None:
+    if not ready and instance is not None and plan(wanted, seen) is None:
         retry_after = _REPORTED if is_missing_data(seen) else seen.wait or _LATER
     return ServiceStatus(
         ready=ready,

@@ -37,6 +37,8 @@ class _Watched:
     writer: int | None = None
     interrupted: bool = False
     opened: bool = False
+    crashed: list[float] = field(default_factory=list[float])
+    damage: str | None = None
 
 
 @dataclass(slots=True)
@@ -135,8 +137,28 @@ class Watch:
         with contextlib.suppress(ProcessLookupError):
             watched.writer = os.pidfd_open(pid)
             watched.interrupted = False
-            watched.opened = True
             asyncio.get_running_loop().add_reader(watched.writer, self._interrupted, watched)
+
+    def opened(self, identifier: InstanceId) -> None:
+        """Note that it lets clients in: its end is no failed start."""
+        if (watched := self._watched.get(identifier)) is not None:
+            watched.opened = True
+
+    def crashes(self, identifier: InstanceId) -> int:
+        """How often in the last minute it began to recover from the crash of one of its processes."""
+        watched = self._watched.get(identifier)
+        return 0 if watched is None else sum(time.monotonic() - at < _STABLE for at in watched.crashed)
+
+    def damaged(self, identifier: InstanceId, damage: str | None) -> None:
+        """Note what of its data directory is gone; None: nothing."""
+        watched = self._watched.get(identifier)
+        if watched is not None and watched.damage != damage:
+            watched.damage = damage
+            self._changed(watched.instance)
+
+    def damage(self, identifier: InstanceId) -> str | None:
+        watched = self._watched.get(identifier)
+        return None if watched is None else watched.damage
 
     def recovering(self, identifier: InstanceId) -> bool:
         """Whether it lives, and recovers from the crash of one of its processes."""
@@ -193,6 +215,7 @@ class Watch:
     def _interrupted(self, watched: _Watched) -> None:
         _unfollow(watched)
         watched.interrupted = True
+        watched.crashed = [*watched.crashed[-9:], time.monotonic()]
         if watched.stop_asked is None and not has_ended(watched.handle):
             self._changed(watched.instance)
 

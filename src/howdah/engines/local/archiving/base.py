@@ -57,13 +57,13 @@ async def take_base(
     name = backup_name(started, kind)
     directory = spool.base / name
     try:
-        tablespaces = await _tablespaces(source)
+        elsewhere = await tablespaces(source.sockets, source.port, source.pid)
         options = await _options(source, spool, archive, parent)
         programs, environment = _programs(source)
         command = programs.command(
             "pg_basebackup", f"--pgdata={directory}", *options, write=[spool.base], largest=source.largest
         )
-        await _child("pg_basebackup", command, environment, grows=directory)
+        await run_child("pg_basebackup", command, environment, grows=directory)
         finished = datetime.now(UTC)
         await _verify(source, directory, spool.base / "unpacked")
         facts = await asyncio.to_thread(_manifest_facts, directory / MANIFEST)
@@ -81,7 +81,7 @@ async def take_base(
             stored_bytes=0,
             data_bytes=facts.data_bytes,
             files={},
-            tablespaces=tablespaces,
+            tablespaces=elsewhere,
             request=request,
         )
         return await run_whole(archive.put_base, taken, directory)
@@ -109,9 +109,9 @@ async def _options(source: Source, spool: Spool, archive: TimelineArchive, paren
     return options
 
 
-async def _tablespaces(source: Source) -> dict[str, str]:
-    """Location by OID, of those outside of the data directory."""
-    async with connect(str(source.sockets), source.port, pid=source.pid) as connection:
+async def tablespaces(sockets: Path, port: int, pid: int) -> dict[str, str]:
+    """Location by OID, of those outside of the data directory. Raises Unavailable."""
+    async with connect(str(sockets), port, pid=pid) as connection:
         found = await connection.execute(
             "SELECT oid::text, pg_tablespace_location(oid) FROM pg_tablespace"
             " WHERE pg_tablespace_location(oid) LIKE '/%'"
@@ -124,7 +124,7 @@ async def _verify(source: Source, directory: Path, unpacked: Path) -> None:
         await _run(source, "pg_verifybackup", "--no-parse-wal", str(directory), read=[directory])
         return
     # 17 cannot read what is packed.
-    await _child("unpacking", unpacking(directory, unpacked), {})
+    await run_child("unpacking", unpacking(directory, unpacked), {})
     shutil.copy(directory / MANIFEST, unpacked / MANIFEST)
     options = ["--no-parse-wal", "--ignore=tablespace_map"]
     await _run(source, "pg_verifybackup", *options, str(unpacked), read=[unpacked])
@@ -133,7 +133,7 @@ async def _verify(source: Source, directory: Path, unpacked: Path) -> None:
 
 async def _run(source: Source, program: str, *arguments: str, read: Sequence[Path] = ()) -> None:
     programs, environment = _programs(source)
-    await _child(program, programs.command(program, *arguments, read=read), environment)
+    await run_child(program, programs.command(program, *arguments, read=read), environment)
 
 
 def _programs(source: Source) -> tuple[Programs, dict[str, str]]:
@@ -141,10 +141,13 @@ def _programs(source: Source) -> tuple[Programs, dict[str, str]]:
     return Programs(source.binaries.root / "bin", environment), environment
 
 
-async def _child(
+async def run_child(
     called: str, command: Sequence[str], environment: Mapping[str, str], grows: Path | None = None
 ) -> None:
-    """Run to its end; it ends when this is cancelled. ``grows``: a directory in which it writes all the time."""
+    """Run to its end; it ends when this is cancelled. ``grows``: a directory in which it writes all the time.
+
+    Raises BackupError when it fails.
+    """
     child = await asyncio.create_subprocess_exec(
         *_BEHIND_TENANTS,
         *command,
@@ -184,7 +187,11 @@ async def _watched(child: asyncio.subprocess.Process, grows: Path) -> bytes:
 
 
 def _size(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.glob("*"))
+    size = 0
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,99 @@
+"""One pass for one service: at most one step for who is the primary, else one for each of its servers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from howdah.domain.errors import HowdahError, Unavailable
+from howdah.domain.instances import Role
+from howdah.domain.services import ServiceSecrets, ServiceSpec
+from howdah.engines.local import plan as alone
+from howdah.engines.local.actions.copy import copy
+from howdah.engines.local.members import plan as together
+from howdah.engines.local.members.members import Members, Received, Scene
+from howdah.engines.local.members.plan import Member
+from howdah.engines.local.observe import observe
+from howdah.engines.local.observed import Observed, Phase
+from howdah.engines.local.perform import perform
+from howdah.engines.local.restoring import Restorations
+
+
+@dataclass(slots=True)
+class Advance:
+    """``failed``: told of each step that failed, and why. problem: of the primary; None while nothing is wrong.
+    moving: the primary is about to be stopped for another one, or has changed."""
+
+    members: Members
+    restorations: Restorations | None
+    spec: ServiceSpec
+    secrets: ServiceSecrets
+    received: Received
+    failed: Callable[[str, str], None]
+    problem: str | None = None
+    moving: bool = False
+
+    async def run(self, scene: Scene) -> None:
+        if (change := together.transition(scene.view)) is not None:
+            await self._try(change, self.members.change_roles(self.spec, scene.view, change, self.received))
+            self.moving = self.problem is None
+            return
+        step = self._primary_step(scene)
+        if step is not None:
+            await self._try(step, self._perform(scene, scene.primary, step))
+        elif (upkeep := together.upkeep(scene.view)) is not None:
+            await self._beside(upkeep, self.members.keep_up(self.spec, self.secrets, scene, upkeep))
+        for standby in scene.view.standbys:
+            if (action := together.standby_step(scene.view, standby)) is not None:
+                await self._beside(action, self._perform(scene, standby, action))
+
+    def _primary_step(self, scene: Scene) -> alone.Action | None:
+        if self.spec.follows is None or scene.primary is None:
+            return together.primary_step(scene.view)
+        return together.replica_step(scene.primary, source_is_up=self._source(scene) is not None)
+
+    async def _try(self, step: object, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except (HowdahError, OSError) as error:
+            self.problem = str(error)
+            self.failed(type(step).__name__, self.problem)
+
+    async def _beside(self, step: object, work: Awaitable[None]) -> None:
+        """What its clients do not notice when it fails."""
+        try:
+            await work
+        except (HowdahError, OSError) as error:
+            self.failed(type(step).__name__, str(error))
+
+    async def _perform(self, scene: Scene, member: Member | None, action: alone.Action) -> None:
+        machine = self.members.machine
+        match action:
+            case alone.Discard():
+                assert member is not None
+                await self.members.discard(scene.view, member)
+            case alone.Copy():
+                assert member is not None
+                source = self._source(scene)
+                if source is None or (running := source.running) is None or source.instance is None:
+                    raise Unavailable("its primary does not run")
+                await copy(machine, self.members.copies, member.instance, self.spec, source.instance, running)
+            case _:
+                seen = member.seen if member is not None else Observed(instance=None)
+                instance = seen.instance
+                files = scene.files.get(instance.id) if instance is not None else None
+                following = None
+                if instance is not None:
+                    following = self.members.following(scene.membership, self.secrets, instance)
+                await perform(machine, self.restorations, action, seen, self.spec, self.secrets, files, following)
+
+    def _source(self, scene: Scene) -> Observed | None:
+        """The primary that its standbys are copied from, or that a replica is; None while that does not run."""
+        if not scene.membership.upstream:
+            return scene.primary.seen if scene.primary is not None and scene.primary.is_up else None
+        for one in scene.membership.upstream:
+            if one.role is Role.PRIMARY:
+                seen = observe(self.members.machine, one)
+                running = seen.running
+                return seen if running is not None and running.phase is Phase.READY else None
+        return None

@@ -1,0 +1,69 @@
+"""Standbys whose data go, so that they count no more among those who have what was committed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from howdah.domain.errors import Unavailable
+from howdah.engines.local.machine import Machine
+from howdah.engines.local.members.copies import Copies
+from howdah.engines.local.members.membership import slot_of
+from howdah.engines.local.members.plan import Member, View
+from howdah.engines.local.members.replication import sending
+
+HAND_OVER_SECONDS = 3.0
+"""How long another standby may take to have what one that leaves may have acknowledged."""
+
+_POLL = 0.02
+
+
+async def discard(machine: Machine, copies: Copies, view: View, member: Member) -> None:
+    """Delete a standby's data, to be copied anew. Raises Unavailable while only it may have a commit that a failover
+    needs, OSError."""
+    await _leave(machine, view, member)
+    await copies.abandon(member.instance.id)
+    await asyncio.to_thread(machine.launcher.discard_data, member.instance)
+    machine.watch.forget(member.instance.id)
+
+
+async def retire(machine: Machine, copies: Copies, view: View, member: Member) -> None:
+    """Nothing is left of a standby. Raises as ``discard``."""
+    await _leave(machine, view, member)
+    await copies.abandon(member.instance.id)
+    await asyncio.to_thread(machine.launcher.delete, member.instance)
+    await machine.registry.remove(member.instance.id)
+    machine.watch.forget(member.instance.id)
+
+
+async def _leave(machine: Machine, view: View, member: Member) -> None:
+    """What it has acknowledged, and no other standby has, is safe as long as the primary lives: then others get it.
+    Only then it does not count any more."""
+    if machine.watch.process(member.instance.id) is not None:
+        machine.watch.stop_asked(member.instance.id)
+    if not await asyncio.to_thread(machine.launcher.kill_all, member.instance):
+        raise Unavailable("a standby's processes do not end")
+    if not member.instance.joined:
+        return
+    if view.waits:
+        await _hand_over(machine, view, member)
+    await machine.registry.put(replace(member.instance, joined=False))
+
+
+async def _hand_over(machine: Machine, view: View, member: Member) -> None:
+    primary = view.primary
+    running = primary.seen.running if primary is not None else None
+    if primary is None or running is None:
+        raise Unavailable("a standby's data stay while there is no primary that has what is in them")
+    others = {slot_of(one.instance.id) for one in view.standbys if one.instance.joined} - {slot_of(member.instance.id)}
+    end = time.monotonic() + HAND_OVER_SECONDS
+    wanted: int | None = None
+    while others:
+        now = await sending(machine, primary.instance, running.pid)
+        wanted = now.flushed if wanted is None else wanted
+        if any((sent.flushed or 0) >= wanted for name, sent in now.standbys.items() if name in others):
+            return
+        if time.monotonic() > end:
+            raise Unavailable("a standby's data stay until another one has what is in them")
+        await asyncio.sleep(_POLL)

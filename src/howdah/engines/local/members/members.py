@@ -1,0 +1,241 @@
+"""The servers of services: looked at together, and one step taken for each that needs one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from howdah.domain.errors import Unavailable
+from howdah.domain.ids import InstanceId, ServiceId
+from howdah.domain.instances import Instance, Role
+from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec
+from howdah.engines.local import plan as alone
+from howdah.engines.local.actions.start import Following
+from howdah.engines.local.adoption import adopt
+from howdah.engines.local.archiving.receiver import SLOT
+from howdah.engines.local.configuration import Configuration, configuration
+from howdah.engines.local.machine import Machine
+from howdah.engines.local.members import plan as together
+from howdah.engines.local.members.copies import Copies
+from howdah.engines.local.members.failover import Known, fail_over, prepare_switchover, promote, switch_over
+from howdah.engines.local.members.leaving import discard, retire
+from howdah.engines.local.members.membership import Membership, peers, slot_of, standby_arguments
+from howdah.engines.local.members.plan import Member, View
+from howdah.engines.local.members.replication import ensure_replication, sending
+from howdah.engines.local.observe import observe
+from howdah.engines.local.observed import Observed, Phase, Wanted
+from howdah.security.scram import verifier
+
+REFUSED_SECONDS = 5.0
+"""After a failover that was not possible, for how long the primary is tried as if there were no standbys."""
+
+PREPARED_SECONDS = 3.0
+
+_HOST = "127.0.0.1"
+_SOON, _STARTING = 1.0, 0.1
+"""Seconds between two looks at what happens by itself."""
+
+Received = Callable[[int], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A service as one look shows it. ``files``: the configuration that each server is to have."""
+
+    membership: Membership
+    view: View
+    files: Mapping[InstanceId, Configuration]
+
+    @property
+    def primary(self) -> Member | None:
+        return self.view.primary
+
+
+@dataclass(slots=True)
+class Members:
+    """``copies``: data directories being made. ``known``: what was last known of primaries. ``stale``: standbys whose
+    data are of no use to them, and why."""
+
+    machine: Machine
+    copies: Copies
+    known: dict[InstanceId, Known] = field(default_factory=dict[InstanceId, Known])
+    stale: dict[InstanceId, str] = field(default_factory=dict[InstanceId, str])
+    followed: set[ServiceId] = field(default_factory=set[ServiceId])
+    _refused: dict[ServiceId, tuple[float, str]] = field(default_factory=dict[ServiceId, tuple[float, str]])
+    _prepared: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
+    _replicated: dict[InstanceId, object] = field(default_factory=dict[InstanceId, object])
+
+    def look(self, spec: ServiceSpec, secrets: ServiceSecrets) -> Scene:
+        machine, registry = self.machine, self.machine.registry
+        instances = registry.of(spec.id)
+        upstream = registry.of(spec.follows) if spec.follows is not None else ()
+        seen: dict[InstanceId, Observed] = {}
+        for one in (*instances, *upstream):
+            adopt(machine, one)
+            seen[one.id] = observe(machine, one)
+        membership = Membership(instances, upstream, frozenset(one for one in seen if _is_up(seen[one])))
+        files = {
+            one.id: configuration(spec, secrets, operator=machine.operator, more=membership.settings(spec, one))
+            for one in instances
+        }
+        members = [
+            Member(one, seen[one.id], _wanted(spec, membership, one, files[one.id]), self.stale.get(one.id))
+            for one in instances
+        ]
+        if len(instances) > 1:
+            self.followed.add(spec.id)
+        else:
+            self.followed.discard(spec.id)
+        now = time.monotonic()
+        view = View(
+            ha_type=spec.ha_type,
+            members=members,
+            changes=len(registry.role_changes(spec.id)) if len(instances) > 1 else 0,
+            switchover=spec.switchover,
+            accept_loss=spec.accept_loss,
+            refused=now < self._refused.get(spec.id, (0.0, ""))[0],
+            prepared=now < self._prepared.get(spec.id, 0.0),
+        )
+        if (primary := view.primary) is not None:
+            view = replace(view, replicated=self._is_replicated(spec, secrets, membership, primary))
+        return Scene(membership, view, files)
+
+    async def change_roles(self, spec: ServiceSpec, view: View, step: together.Transition, received: Received) -> None:
+        """Who is the primary. Raises Unavailable, OSError."""
+        machine, primary = self.machine, view.primary
+        assert primary is not None
+        try:
+            match step:
+                case together.FailOver(cause):
+                    known = self.known.get(primary.instance.id, Known())
+                    await fail_over(machine, view, cause, known, received)
+                case together.Prepare():
+                    await prepare_switchover(machine, view)
+                    self._prepared[spec.id] = time.monotonic() + PREPARED_SECONDS
+                case together.SwitchOver():
+                    self._prepared.pop(spec.id, None)
+                    await switch_over(machine, view)
+                case together.Promote():
+                    await promote(machine, primary)
+        except (Unavailable, OSError) as error:
+            self._refused[spec.id] = (time.monotonic() + REFUSED_SECONDS, str(error))
+            raise
+        self._refused.pop(spec.id, None)
+
+    async def keep_up(self, spec: ServiceSpec, secrets: ServiceSecrets, scene: Scene, step: together.Upkeep) -> None:
+        """What a primary does for its standbys. Raises Unavailable, OSError."""
+        machine, primary = self.machine, scene.view.primary
+        assert primary is not None
+        running = primary.seen.running
+        assert running is not None
+        match step:
+            case together.Replicate():
+                await ensure_replication(
+                    *(machine, primary.instance, running.pid),
+                    verifier=await asyncio.to_thread(_verifier, spec, secrets),
+                    slots=self._slots(spec, scene.membership),
+                    kept=[SLOT],
+                )
+                self._replicated[primary.instance.id] = self._replication(spec, secrets, scene.membership, primary)
+            case together.AddStandby():
+                await machine.allocation.new(spec.id, Role.STANDBY)
+            case together.Retire(member):
+                await retire(machine, self.copies, scene.view, member)
+                self.stale.pop(member.instance.id, None)
+            case together.Wait(waits):
+                if waits and not (await sending(machine, primary.instance, running.pid)).standbys:
+                    return
+                await machine.registry.put(replace(primary.instance, waits=waits))
+
+    async def discard(self, view: View, member: Member) -> None:
+        """Raises Unavailable, OSError."""
+        await discard(self.machine, self.copies, view, member)
+        self.stale.pop(member.instance.id, None)
+
+    def following(self, membership: Membership, secrets: ServiceSecrets, instance: Instance) -> Following | None:
+        """How a server is started to follow another; None for one that follows nobody."""
+        if membership.follows(instance) is None:
+            return None
+        arguments = standby_arguments(membership, instance, self.machine.layout.of(instance))
+        return Following(arguments, secrets.replication_password, peers(membership, instance))
+
+    def retry_after(self, scene: Scene) -> float | None:
+        """Seconds until another look makes sense though nothing may say so; None when it does not."""
+        waits: list[float] = []
+        for member in scene.view.standbys:
+            running = member.seen.running
+            if running is not None and running.phase is not Phase.READY:
+                waits.append(_STARTING)
+            elif running is None and member.seen.initialised:
+                waits.append(max(member.seen.wait, _STARTING))
+            elif not member.seen.initialised and not self.copies.under_way(member.instance.id):
+                waits.append(max(self.copies.wait(member.instance.id), _STARTING))
+            elif together.standby_step(scene.view, member) is not None:
+                waits.append(_SOON)
+        if together.upkeep(scene.view) is not None:
+            waits.append(_STARTING)
+        return min(waits, default=None)
+
+    def endpoints(self, scene: Scene) -> tuple[Endpoint, ...]:
+        """Where its standbys let clients in."""
+        return tuple(Endpoint(_HOST, one.instance.port) for one in scene.view.standbys if one.can_lead)
+
+    def refusal(self, service: ServiceId) -> str | None:
+        """Why a change of the primary was not possible moments ago."""
+        until, why = self._refused.get(service, (0.0, ""))
+        return why if time.monotonic() < until else None
+
+    def forget(self, service: ServiceId) -> None:
+        self.followed.discard(service)
+        self._refused.pop(service, None)
+        self._prepared.pop(service, None)
+
+    def _slots(self, spec: ServiceSpec, membership: Membership) -> list[str]:
+        followers: Iterable[Instance] = (one for other in spec.followers for one in self.machine.registry.of(other))
+        return sorted(slot_of(one.id) for one in (*membership.standbys, *followers))
+
+    def _replication(
+        self, spec: ServiceSpec, secrets: ServiceSecrets, membership: Membership, primary: Member
+    ) -> object:
+        running = primary.seen.running
+        process = (running.pid, running.started) if running is not None else None
+        return process, tuple(self._slots(spec, membership)), secrets.replication_password
+
+    def _is_replicated(
+        self, spec: ServiceSpec, secrets: ServiceSecrets, membership: Membership, primary: Member
+    ) -> bool:
+        if spec.follows is not None:
+            return True
+        noted = self._replicated.get(primary.instance.id)
+        if noted is None and not membership.standbys and not spec.followers:
+            return True
+        return noted == self._replication(spec, secrets, membership, primary)
+
+
+def _wanted(spec: ServiceSpec, membership: Membership, instance: Instance, files: Configuration) -> Wanted:
+    return Wanted(
+        restart=spec.restart,
+        password_version=spec.password_version,
+        configuration=files.digest,
+        restored=spec.source is not None,
+        upstream=membership.follows(instance),
+    )
+
+
+def _is_up(seen: Observed) -> bool:
+    return seen.running is not None and seen.running.phase is Phase.READY and not seen.running.suspended
+
+
+def _verifier(spec: ServiceSpec, secrets: ServiceSecrets) -> str:
+    """Always the same one, so that a server which has it is left as it is; the password is a random one."""
+    salt = hashlib.sha256(f"replication {spec.id.ubid}".encode()).digest()[:16]
+    return verifier(secrets.replication_password, salt=salt)
+
+
+def is_settled(scene: Scene) -> bool:
+    """Whether nothing is left to do for its standbys, but for what goes on in the background."""
+    steps = (together.standby_step(scene.view, one) for one in scene.view.standbys)
+    return together.upkeep(scene.view) is None and all(step is None or isinstance(step, alone.Copy) for step in steps)

@@ -1,0 +1,271 @@
+"""What to do next for the servers of a service together. No I/O; what each server needs for itself: local/plan.py.
+
+What must never happen: two primaries; a primary that lacks commits which were acknowledged while commits waited for
+standbys; data deleted that are the only ones to have a commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from howdah.domain.instances import Instance, Role
+from howdah.domain.states import HaType
+from howdah.engines.local import plan as alone
+from howdah.engines.local.members.membership import STANDBYS
+from howdah.engines.local.observed import Observed, Phase, Wanted
+
+CRASHES = 3
+"""Crashes of its processes within a minute after which a primary is given up."""
+
+FAILED_STARTS = 3
+"""Starts in a row that end with an error, after which a standby's data are copied anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """``stale``: why its data are of no use to it, in words; None while they are."""
+
+    instance: Instance
+    seen: Observed
+    wanted: Wanted
+    stale: str | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """It lets clients in and answers."""
+        running = self.seen.running
+        return running is not None and running.phase is Phase.READY and not running.suspended and self.seen.answering
+
+    @property
+    def can_lead(self) -> bool:
+        """A standby that could become the primary now, as far as its data go that it knows of."""
+        running = self.seen.running
+        joined = self.instance.role is Role.STANDBY and self.instance.joined
+        return joined and self.is_up and running is not None and running.standing_by
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A service. changes: how often its primary has changed. switchover, accept_loss: as in ``ServiceSpec``: the number
+    of the change that is asked for, or for which commits may be lost. refused: a failover was not possible moments ago.
+    prepared: a switchover may begin. replicated: the primary has all that its standbys need of it."""
+
+    ha_type: HaType
+    members: Sequence[Member]
+    changes: int = 0
+    switchover: int = 0
+    accept_loss: int = 0
+    refused: bool = False
+    prepared: bool = False
+    replicated: bool = True
+
+    @property
+    def primary(self) -> Member | None:
+        return next((one for one in self.members if one.instance.role is Role.PRIMARY), None)
+
+    @property
+    def standbys(self) -> list[Member]:
+        return [one for one in self.members if one.instance.role is Role.STANDBY]
+
+    @property
+    def waits(self) -> bool:
+        """Whether its commits wait for standbys."""
+        primary = self.primary
+        return self.ha_type is HaType.SYNC and primary is not None and primary.instance.waits
+
+    @property
+    def candidates(self) -> list[Member]:
+        """Of whom one may become the primary; none while a standby that may have acknowledged a commit cannot be asked
+        how far it is."""
+        able = [one for one in self.standbys if one.can_lead]
+        joined = [one for one in self.standbys if one.instance.joined]
+        if self.waits and len(able) < len(joined) and not self.may_lose:
+            return []
+        return able
+
+    @property
+    def may_lose(self) -> bool:
+        """Whether its user has said that commits may be lost."""
+        return self.accept_loss > self.changes
+
+
+@dataclass(frozen=True, slots=True)
+class FailOver:
+    """Have a standby become the primary. ``cause``: what is wrong with the present one, in words."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Have the primary write out what it can, before it is stopped for a switchover."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOver:
+    """Stop the primary and have a standby that has everything become the primary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Have the server that is to be the primary become one."""
+
+
+Transition = FailOver | Prepare | SwitchOver | Promote
+
+
+@dataclass(frozen=True, slots=True)
+class Replicate:
+    """See to the role and the slots by which standbys come."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddStandby:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """A standby too many: nothing is left of it."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Have commits wait for standbys, if one has caught up; or not any more."""
+
+    waits: bool
+
+
+Upkeep = Replicate | AddStandby | Retire | Wait
+
+
+def failure(seen: Observed) -> str | None:
+    """Why a primary is to be given up, in words for its user; None when it is not, or only ended because we asked."""
+    running = seen.running
+    if alone.is_missing_data(seen):
+        return "the data directory of the primary is gone"
+    if not seen.initialised:
+        return None
+    if running is None:
+        return seen.exit
+    if seen.damage is not None:
+        return seen.damage
+    if running.suspended:
+        return "the primary is suspended (SIGSTOP)"
+    if not seen.answering:
+        return "the primary does not answer"
+    if seen.crashes >= CRASHES:
+        return f"processes of the primary crashed {seen.crashes} times within a minute"
+    return None
+
+
+def transition(view: View) -> Transition | None:
+    """Who is the primary comes before everything else."""
+    primary = view.primary
+    if primary is None:
+        return None
+    running = primary.seen.running
+    cause = failure(primary.seen)
+    if cause is not None:
+        return FailOver(cause) if view.candidates and not view.refused else None
+    if running is not None and running.phase is Phase.READY and running.standing_by and primary.wanted.upstream is None:
+        return Promote()
+    if view.switchover > view.changes and primary.is_up and view.candidates and not view.refused:
+        return SwitchOver() if view.prepared else Prepare()
+    return None
+
+
+def upkeep(view: View) -> Upkeep | None:
+    """What a primary that runs, with nothing left to do for itself, does for its standbys."""
+    primary = view.primary
+    if primary is None or not primary.is_up:
+        return None
+    standbys, wanted = view.standbys, STANDBYS[view.ha_type]
+    if primary.instance.waits and view.ha_type is not HaType.SYNC:
+        return Wait(False)
+    if not view.replicated:
+        return Replicate()
+    if len(standbys) > wanted:
+        return Retire(min(standbys, key=lambda one: (one.instance.joined, one.instance.id.ubid)))
+    if len(standbys) < wanted:
+        return AddStandby()
+    if view.ha_type is HaType.SYNC and not primary.instance.waits and any(one.can_lead for one in standbys):
+        return Wait(True)
+    return None
+
+
+def standby_step(view: View, member: Member) -> alone.Action | None:
+    """The next step for one standby; None when there is none, or none may be taken now."""
+    seen, primary = member.seen, view.primary
+    primary_is_up = primary is not None and primary.is_up
+    if seen.initialised and _is_useless(member):
+        # Only a primary that runs has everything that may be in what is deleted.
+        return alone.Discard() if primary_is_up else None
+    action = alone.plan(member.wanted, seen)
+    if isinstance(action, alone.Copy) and not (primary_is_up and view.replicated):
+        return None
+    if isinstance(action, alone.AwaitReady):
+        return None
+    return action
+
+
+def replica_step(replica: Member, *, source_is_up: bool) -> alone.Action | None:
+    """The next step for the server of a read replica, whose primary is another service's."""
+    seen = replica.seen
+    running = seen.running
+    useless = replica.stale is not None or seen.damage is not None or seen.failed_starts >= FAILED_STARTS
+    written = running is not None and running.phase is Phase.READY and not running.standing_by
+    if seen.initialised and (useless or written or alone.is_missing_data(seen)):
+        return alone.Discard() if source_is_up else None
+    action = alone.plan(replica.wanted, seen)
+    return None if isinstance(action, alone.Copy) and not source_is_up else action
+
+
+def _is_useless(member: Member) -> bool:
+    """Whether a standby's data are not, or not any more, those of its primary."""
+    seen = member.seen
+    if not member.instance.joined or alone.is_missing_data(seen) or member.stale is not None or seen.damage is not None:
+        return True
+    running = seen.running
+    if running is not None and running.phase is Phase.READY and not running.standing_by:
+        return True  # Somebody else has promoted it.
+    return running is None and seen.failed_starts >= FAILED_STARTS
+
+
+def primary_step(view: View) -> alone.Action | None:
+    """The next step for the primary. Standbys are started again before it: then one of them has what comes next."""
+    primary = view.primary
+    if primary is None:
+        return alone.Allocate()
+    action = alone.plan(primary.wanted, primary.seen)
+    outdated = isinstance(action, alone.Stop) and any(_comes_back(one) for one in view.standbys)
+    return None if outdated else action
+
+
+def _comes_back(member: Member) -> bool:
+    """A standby that is about to be started again, as its primary is to be."""
+    running = member.seen.running
+    if running is None:
+        return member.instance.joined and member.seen.exit is None
+    return running.phase is not Phase.READY or running.restart != member.wanted.restart
+
+
+def explain(view: View) -> str | None:
+    """Why a service whose primary is lost has no other one, in words; None while that is not so."""
+    primary = view.primary
+    if primary is None or (cause := failure(primary.seen)) is None or not view.standbys:
+        return None
+    joined = [one for one in view.standbys if one.instance.joined]
+    if view.candidates:
+        return f"{cause}; a standby takes over"
+    if not joined:
+        return f"{cause}, and no standby has its data"
+    if view.waits and any(one.can_lead for one in joined):
+        return (
+            f"{cause}, and a standby that may have commits which the others lack cannot be asked; to go on without"
+            " them: howdah services failover --accept-data-loss"
+        )
+    return f"{cause}, and no standby lets clients in"

@@ -1,0 +1,166 @@
+"""What a primary is asked and told about its standbys, and what a standby says of itself, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, LiteralString, cast
+
+import psycopg
+
+from howdah.backup.wal import lsn
+from howdah.domain.instances import Instance
+from howdah.engines.local.connection import connect
+from howdah.engines.local.machine import Machine
+from howdah.engines.local.members.membership import ROLE
+
+_SLOTS = "howdah\\_%"
+@dataclass(frozen=True, slots=True)
+class Position:
+    """LSNs of a standby. received: durably, None before it has received anything since its start; replayed: None before
+    anything was. receiving: it is connected to a primary. at_end: it has replayed all that it has."""
+
+    received: int | None
+    replayed: int | None
+    receiving: bool
+    at_end: bool
+
+    @property
+    def last(self) -> int:
+        """Until where it has everything."""
+        return max(self.received or 0, self.replayed or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a primary knows of a standby that is connected: LSNs that it has durably, and shows; None: not said yet."""
+
+    flushed: int | None
+    replayed: int | None
+    acknowledges: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A primary's own end of WAL, and by name the standbys that are connected."""
+
+    flushed: int
+    standbys: dict[str, Sent]
+    lost_slots: frozenset[str]
+
+
+async def ensure_replication(
+    machine: Machine, primary: Instance, pid: int, *, verifier: str, slots: Iterable[str], kept: Iterable[str]
+) -> None:
+    """The role and the slots by which standbys come; other slots of ours, but for ``kept``, go. Raises Unavailable."""
+    wanted, spared = set(slots), set(kept)
+    async with _connected(machine, primary, pid) as connection:
+        found = await connection.execute(
+            _words(
+                f"SELECT rolpassword = '{verifier}' AND rolreplication AND rolcanlogin"
+                f" AND coalesce(rolvaliduntil = 'infinity', true) FROM pg_authid WHERE rolname = '{ROLE}'"
+            )
+        )
+        role = await found.fetchall()
+        if not role:
+            await connection.execute(_words(f"CREATE ROLE {ROLE} LOGIN REPLICATION PASSWORD '{verifier}'"))
+        elif not role[0][0]:
+            await connection.execute(
+                _words(f"ALTER ROLE {ROLE} LOGIN REPLICATION PASSWORD '{verifier}' VALID UNTIL 'infinity'")
+            )
+        found = await connection.execute(
+            _words(
+                "SELECT slot_name, active, coalesce(wal_status, '') FROM pg_replication_slots"
+                f" WHERE slot_type = 'physical' AND slot_name LIKE '{_SLOTS}'"
+            )
+        )
+        there = {str(name): (bool(active), str(status)) for name, active, status in await found.fetchall()}
+        for name, (active, status) in there.items():
+            stale = name not in wanted | spared
+            if not active and (stale or (status == "lost" and name in wanted)):
+                await connection.execute(_words(f"SELECT pg_drop_replication_slot('{name}')"))
+        for name in wanted:
+            if name not in there or there[name][1] == "lost":
+                await connection.execute(_words(f"SELECT pg_create_physical_replication_slot('{name}', true)"))
+
+
+async def make_slot(machine: Machine, primary: Instance, pid: int, name: str) -> None:
+    """By which the primary keeps WAL for a standby from now on, whatever it has kept before. Raises Unavailable."""
+    async with _connected(machine, primary, pid) as connection:
+        await connection.execute(
+            _words(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                f" WHERE slot_name = '{name}' AND NOT active"
+            )
+        )
+        await connection.execute(
+            _words(
+                f"SELECT pg_create_physical_replication_slot('{name}', true)"
+                f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{name}')"
+            )
+        )
+
+
+async def sending(machine: Machine, primary: Instance, pid: int) -> Sending:
+    """Raises Unavailable."""
+    async with _connected(machine, primary, pid) as connection:
+        found = await connection.execute(
+            _words(
+                "SELECT application_name, flush_lsn::text, replay_lsn::text, sync_state IN ('sync', 'quorum')"
+                f" FROM pg_stat_replication WHERE usename = '{ROLE}' AND state IN ('streaming', 'catchup')"
+            )
+        )
+        standbys = {
+            str(name): Sent(_maybe(flushed), _maybe(replayed), bool(acknowledges))
+            for name, flushed, replayed, acknowledges in await found.fetchall()
+        }
+        found = await connection.execute(
+            _words(
+                f"SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE '{_SLOTS}' AND wal_status = 'lost'"
+            )
+        )
+        lost = frozenset(str(row[0]) for row in await found.fetchall())
+        found = await connection.execute("SELECT pg_current_wal_flush_lsn()::text")
+        return Sending(lsn(str((await found.fetchall())[0][0])), standbys, lost)
+
+
+async def position(machine: Machine, standby: Instance, pid: int) -> Position:
+    """Raises Unavailable, also when it is no standby any more."""
+    async with _connected(machine, standby, pid) as connection:
+        found = await connection.execute(
+            "SELECT pg_last_wal_receive_lsn()::text, pg_last_wal_replay_lsn()::text,"
+            " EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'),"
+            " EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'"
+            "  AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))"
+        )
+        received, replayed, receiving, at_end = (await found.fetchall())[0]
+        return Position(_maybe(received), _maybe(replayed), bool(receiving), bool(at_end))
+
+
+async def checkpoint(machine: Machine, primary: Instance, pid: int) -> None:
+    """Write out what is to be written, so that its end takes little. Raises Unavailable."""
+    async with _connected(machine, primary, pid, limit=60.0) as connection:
+        await connection.execute("SET statement_timeout = '55s'")
+        await connection.execute("CHECKPOINT")
+
+
+async def begin_promotion(machine: Machine, standby: Instance, pid: int) -> None:
+    """Have it become a primary; it is one a moment later. Raises Unavailable."""
+    async with _connected(machine, standby, pid) as connection:
+        await connection.execute("SELECT pg_promote(false)")
+
+
+def _connected(
+    machine: Machine, instance: Instance, pid: int, limit: float = 5.0
+) -> AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]:
+    return connect(str(machine.layout.of(instance).sockets), instance.port, pid=pid, limit=limit)
+
+
+def _maybe(text: object) -> int | None:
+    return None if text is None else lsn(str(text))
+
+
+def _words(statement: str) -> LiteralString:
+    """Ours: what is in it needs no quoting, and no parameters, which a walsender would not take."""
+    return cast("LiteralString", statement)
