@@ -50,6 +50,14 @@ def _stat(pid: int) -> list[str]:
         return file.read(4096).rpartition(b")")[2].decode().split()
 
 
+def state_of(pid: int) -> str | None:
+    """The kernel's letter for what a process does; None when it is gone."""
+    try:
+        return _stat(pid)[0]
+    except OSError:
+        return None
+
+
 def started_at(pid: int) -> int:
     """When a process began, in clock ticks since boot. Raises FileNotFoundError, ProcessLookupError."""
     return int(_stat(pid)[19])

@@ -42,7 +42,15 @@ class Verbs:
         self.table: dict[str, Callable[..., Any]] = {
             verb.__name__: verb
             for verb in (
-                *(self.look, self.pid_file, self.shut_down_at, self.find_servers, self.exit_status, self.read_log, self.homes),
+                *(
+                    self.look,
+                    self.pid_file,
+                    self.shut_down_at,
+                    self.find_servers,
+                    self.exit_status,
+                    self.read_log,
+                    self.homes,
+                ),
                 *(
                     self.prepare,
                     self.place,

@@ -22,7 +22,8 @@ from howdah.engines.local.restoring import Restorations
 @dataclass(slots=True)
 class Advance:
     """``failed``: told of each step that failed, and why. problem: of the primary; None while nothing is wrong.
-    moving: the primary is about to be stopped for another one, or has changed."""
+    moving: the primary is about to be stopped for another one, or has changed. hurt: a step for another server failed.
+    """
 
     members: Members
     restorations: Restorations | None
@@ -32,6 +33,7 @@ class Advance:
     failed: Callable[[str, str], None]
     problem: str | None = None
     moving: bool = False
+    hurt: bool = False
 
     async def run(self, scene: Scene) -> None:
         if (change := together.transition(scene.view)) is not None:
@@ -64,6 +66,7 @@ class Advance:
         try:
             await work
         except (HowdahError, OSError) as error:
+            self.hurt = True
             self.failed(type(step).__name__, str(error))
 
     async def _perform(self, scene: Scene, member: Member | None, action: alone.Action) -> None:

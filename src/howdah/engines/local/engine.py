@@ -8,34 +8,35 @@ import pwd
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.drills import Drilled
-from howdah.domain.errors import HowdahError, SetupError, Unavailable
-from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.errors import SetupError, Unavailable
+from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.settings import Settings
 from howdah.domain.states import PostgresVersion
 from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.adoption import adopt, adopt_all, tidy
+from howdah.engines.local.advance import Advance
 from howdah.engines.local.allocation import Allocation, number_range
 from howdah.engines.local.archiving.archives import Archives
 from howdah.engines.local.archiving.receiver import end_receivers
 from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
-from howdah.engines.local.configuration import configuration
 from howdah.engines.local.drills.drills import Drills
 from howdah.engines.local.last_words import last_words
 from howdah.engines.local.machine import Machine
-from howdah.engines.local.observe import observe
-from howdah.engines.local.observed import Observed, Phase, Wanted
-from howdah.engines.local.perform import perform
-from howdah.engines.local.plan import plan
+from howdah.engines.local.members.copies import Copies
+from howdah.engines.local.members.members import Members, Scene
+from howdah.engines.local.members.pulse import watch_members
+from howdah.engines.local.observed import Observed, Phase
 from howdah.engines.local.pool import Pool
 from howdah.engines.local.probe import ProbeTimes, probe_all
 from howdah.engines.local.removal import remove_service
@@ -130,7 +131,7 @@ class LocalEngine:
         if advance.problem is None:
             self._troubles.over(spec.id)
         doing = self._restorations.doing(spec.id) if self._restorations is not None else None
-        status = status_of(members, spec, scene, advance.problem, doing)
+        status = status_of(members, spec, scene, advance.problem, doing, hurt=advance.hurt)
         status = replace(status, earliest_restore=self._archive(spec, scene), moving=advance.moving)
         return status if advance.problem is None else replace(status, retry_after=self._troubles.wait(spec.id))
 

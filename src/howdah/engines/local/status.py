@@ -23,27 +23,26 @@ _NOTHING = Wanted(0, 0, "")
 
 
 def status_of(
-    members: Members, spec: ServiceSpec, scene: Scene, problem: str | None, doing: str | None
+    members: Members, spec: ServiceSpec, scene: Scene, problem: str | None, doing: str | None, *, hurt: bool
 ) -> ServiceStatus:
-    """``problem``: why the last step failed. ``doing``: how far the making of its data directory is."""
+    """``problem``: why the last step for its primary failed. ``doing``: how far the making of its data directory is.
+    ``hurt``: a step for another server failed."""
     primary = scene.primary
     seen = primary.seen if primary is not None else Observed(instance=None)
     wanted = primary.wanted if primary is not None else _NOTHING
     status = _of_primary(members.machine, spec, wanted, seen, problem, doing)
-    waiting = spec.ha_type is HaType.SYNC and not scene.view.waits
-    moving = together.transition(scene.view) is not None
-    if (waiting and status.ready) or moving:
-        # Nobody may believe yet that what is committed is kept by two.
-        status = replace(status, ready=False, settled=False)
+    status = replace(status, standbys=members.endpoints(scene))
+    if together.transition(scene.view) is not None:
+        return replace(status, ready=False, settled=False, retry_after=None)
     if (lost := together.explain(scene.view)) is not None:
         status = replace(status, reason=members.refusal(spec.id) or lost)
-    again = members.retry_after(scene)
-    if again is not None:
-        soonest = again if status.retry_after is None else min(again, status.retry_after)
-        status = replace(status, retry_after=soonest if status.settled or not moving else status.retry_after)
-    return replace(
-        status, settled=status.settled and is_settled(scene), standbys=members.endpoints(scene)
-    )
+    if spec.ha_type is HaType.SYNC and not scene.view.waits:
+        # Nobody may believe yet that what is committed is kept by two.
+        status = replace(status, ready=False)
+    if status.retry_after is None and not status.settled:
+        return status
+    again = [wait for wait in (status.retry_after, members.retry_after(scene, hurt=hurt)) if wait is not None]
+    return replace(status, settled=status.settled and is_settled(scene), retry_after=min(again, default=None))
 
 
 def _of_primary(

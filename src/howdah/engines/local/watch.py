@@ -144,6 +144,10 @@ class Watch:
         if (watched := self._watched.get(identifier)) is not None:
             watched.opened = True
 
+    def has_opened(self, identifier: InstanceId) -> bool:
+        watched = self._watched.get(identifier)
+        return watched is not None and watched.opened
+
     def crashes(self, identifier: InstanceId) -> int:
         """How often in the last minute it began to recover from the crash of one of its processes."""
         watched = self._watched.get(identifier)

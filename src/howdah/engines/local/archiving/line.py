@@ -21,6 +21,7 @@ from howdah.backup.wal import Segment
 from howdah.domain.errors import HowdahError
 from howdah.engines.local.archiving.backing_up import BackingUp, Shared, in_words
 from howdah.engines.local.archiving.collector import Collector
+from howdah.engines.local.archiving.received import received_until
 from howdah.engines.local.archiving.receiver import Receiver
 from howdah.engines.local.archiving.receiving import Receiving, Serving
 from howdah.engines.local.archiving.slot import flushed_until, has_until
@@ -143,6 +144,11 @@ class Line:
                 await self._collect()
                 return complete
             await asyncio.sleep(_POLL)
+
+    def received_until(self, position: int) -> int | None:
+        """Until where its receiver has what the server wrote from ``position`` (LSN) on; None when it has nothing of
+        that. Blocks."""
+        return received_until(self.spool, self._collector.programs, position)
 
     async def known_until(self) -> datetime | None:
         """The last moment of which is known that the archive has all until then. Raises StoreError, OSError."""

@@ -61,8 +61,7 @@ async def fail_over(
         raise Unavailable(f"{cause}, and processes of the primary do not end")
     fenced = time.monotonic()
     chosen = _choose(view, await final_positions(machine, view.candidates), known)
-    beyond = await asyncio.to_thread(received, chosen.last)
-    lost = 0 if view.waits else None if beyond is None else max(0, beyond - chosen.last)
+    beyond = asyncio.ensure_future(asyncio.to_thread(received, chosen.last))
     change = RoleChange(
         id=uuid4(),
         service=primary.instance.service,
@@ -72,15 +71,17 @@ async def fail_over(
         former=primary.instance.id,
         new=chosen.member.instance.id,
         position=lsn_text(chosen.last),
-        lost_bytes=lost,
+        lost_bytes=0 if view.waits else None,
         detection_ms=_ms(began - known.well_at) if known.well_at is not None else None,
         fencing_ms=_ms(fenced - began),
     )
-    _log.warning(
-        "failover", service=change.service.ubid, cause=cause, former=change.former.ubid, new=change.new.ubid, lost=lost
-    )
+    _log.warning("failover", service=change.service.ubid, cause=cause, former=str(change.former), new=str(change.new))
     await _exchange(machine, primary.instance, chosen.member.instance, change, former_joined=False)
-    return await _promoted(machine, chosen.member, change, began)
+    change = await _promoted(machine, chosen.member, change, began)
+    if not view.waits and (end := await beyond) is not None:
+        change = replace(change, lost_bytes=max(0, end - chosen.last))
+        await machine.registry.complete(change)
+    return change
 
 
 def _choose(view: View, placed: list[Placed], known: Known) -> Placed:

@@ -162,22 +162,26 @@ class Members:
         arguments = standby_arguments(membership, instance, self.machine.layout.of(instance))
         return Following(arguments, secrets.replication_password, peers(membership, instance))
 
-    def retry_after(self, scene: Scene) -> float | None:
-        """Seconds until another look makes sense though nothing may say so; None when it does not."""
-        waits: list[float] = []
-        for member in scene.view.standbys:
-            running = member.seen.running
-            if running is not None and running.phase is not Phase.READY:
-                waits.append(_STARTING)
-            elif running is None and member.seen.initialised:
-                waits.append(max(member.seen.wait, _STARTING))
-            elif not member.seen.initialised and not self.copies.under_way(member.instance.id):
-                waits.append(max(self.copies.wait(member.instance.id), _STARTING))
-            elif together.standby_step(scene.view, member) is not None:
-                waits.append(_SOON)
-        if together.upkeep(scene.view) is not None:
-            waits.append(_STARTING)
-        return min(waits, default=None)
+    def retry_after(self, scene: Scene, *, hurt: bool) -> float | None:
+        """Seconds until another look makes sense though nothing may say so; None when it does not. ``hurt``: a step for
+        a standby failed."""
+        waits = [wait for one in scene.view.standbys if (wait := self._retry_after(scene, one)) is not None]
+        if (step := together.upkeep(scene.view)) is not None:
+            waits.append(_STARTING if isinstance(step, together.Wait) else 0.0)
+        soonest = min(waits, default=None)
+        return soonest if soonest is None or not hurt else max(soonest, _SOON)
+
+    def _retry_after(self, scene: Scene, member: Member) -> float | None:
+        seen = member.seen
+        step = together.standby_step(scene.view, member)
+        if isinstance(step, alone.Copy):
+            under_way = self.copies.under_way(member.instance.id)
+            return None if under_way else self.copies.wait(member.instance.id)
+        if step is not None:
+            return 0.0
+        if seen.running is not None and seen.running.phase is not Phase.READY:
+            return _STARTING
+        return max(seen.wait, _STARTING) if seen.running is None and seen.initialised else None
 
     def endpoints(self, scene: Scene) -> tuple[Endpoint, ...]:
         """Where its standbys let clients in."""

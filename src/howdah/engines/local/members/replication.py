@@ -16,6 +16,8 @@ from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.membership import ROLE
 
 _SLOTS = "howdah\\_%"
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """LSNs of a standby. received: durably, None before it has received anything since its start; replayed: None before
