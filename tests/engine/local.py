@@ -15,14 +15,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from fixtures.server import CACHE
 
 from howdah.domain.catalog import default_catalog
 from howdah.domain.errors import Conflict
+from howdah.domain.failovers import RoleChange
 from howdah.domain.ids import InstanceId, ServiceId
-from howdah.domain.instances import Instance
+from howdah.domain.instances import Instance, Role
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.settings import BackupSettings, PostgresSettings, Settings
 from howdah.domain.states import HaType, PostgresVersion
@@ -46,13 +48,18 @@ class FileRegistry:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.changes: dict[UUID, RoleChange] = {}
 
     def of(self, service: ServiceId) -> tuple[Instance, ...]:
-        return tuple(instance for instance in self.all() if instance.service == service)
+        found = (instance for instance in self.all() if instance.service == service)
+        return tuple(sorted(found, key=lambda one: one.role is not Role.PRIMARY))
 
     def all(self) -> tuple[Instance, ...]:
         rows = json.loads(self._path.read_text()) if self._path.exists() else []
-        return tuple(Instance(InstanceId.parse(i), ServiceId.parse(s), port, uid) for i, s, port, uid in rows)
+        return tuple(
+            Instance(InstanceId.parse(i), ServiceId.parse(s), port, uid, Role(role), joined, waits)
+            for i, s, port, uid, role, joined, waits in rows
+        )
 
     async def put(self, instance: Instance) -> None:
         others = [other for other in self.all() if other.id != instance.id]
@@ -60,12 +67,25 @@ class FileRegistry:
             raise Conflict("port or uid is taken")
         self._write([*others, instance])
 
+    async def change_roles(self, former: Instance, new: Instance, change: RoleChange) -> None:
+        others = [other for other in self.all() if other.id not in (former.id, new.id)]
+        self._write([*others, former, new])
+        await self.complete(change)
+
+    async def complete(self, change: RoleChange) -> None:
+        self.changes[change.id] = change
+
+    def role_changes(self, service: ServiceId) -> list[RoleChange]:
+        return [change for change in reversed(self.changes.values()) if change.service == service]
+
     async def remove(self, instance: InstanceId) -> None:
         self._write([other for other in self.all() if other.id != instance])
 
     def _write(self, instances: list[Instance]) -> None:
         temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps([(i.id.ubid, i.service.ubid, i.port, i.uid) for i in instances]))
+        temporary.write_text(
+            json.dumps([(i.id.ubid, i.service.ubid, i.port, i.uid, i.role, i.joined, i.waits) for i in instances])
+        )
         temporary.rename(self._path)
 
 

@@ -107,7 +107,7 @@ class LocalEngine:
             prober.cancel()
         await asyncio.gather(*self._probers, return_exceptions=True)
         if self._members is not None:
-            await self._members.copies.close()
+            await self._members.close()
         if self._restorations is not None:
             await self._restorations.close()
         if self._drills is not None:

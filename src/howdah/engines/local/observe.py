@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from howdah.domain.instances import Instance
+from howdah.engines.local.children import wal_writer
 from howdah.engines.local.configuration import CONFIGURATION, RESTART, UPSTREAM, started_with
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observed import Observed, Phase, Running
@@ -10,8 +11,7 @@ from howdah.engines.local.ports import port_is_free
 from howdah.engines.local.record import read_applied
 from howdah.launcher.look import noted_pid
 
-_STANDBY = "standby"
-_PHASES = {"ready": Phase.READY, _STANDBY: Phase.READY, "stopping": Phase.STOPPING}
+_PHASES = {"ready": Phase.READY, "stopping": Phase.STOPPING}
 
 
 def observe(machine: Machine, instance: Instance) -> Observed:
@@ -22,16 +22,18 @@ def observe(machine: Machine, instance: Instance) -> Observed:
     if (facts := look.server) is not None:
         settings = started_with(facts.arguments)
         loaded = applied.configuration if applied.process == (facts.pid, facts.started) else None
+        phase = _current(machine, instance, facts.pid, look.pid_file)
+        upstream = settings.get(UPSTREAM)
         running = Running(
             pid=facts.pid,
             started=facts.started,
-            phase=_current(machine, instance, facts.pid, look.pid_file),
+            phase=phase,
             port=_number(settings.get("port")) or 0,
             restart=_number(settings.get(RESTART)),
             configuration=loaded or settings.get(CONFIGURATION),
             suspended=facts.state in "Tt",
-            standing_by=_line(look.pid_file, facts.pid) == _STANDBY,
-            upstream=settings.get(UPSTREAM),
+            standing_by=upstream is not None and phase is Phase.READY and wal_writer(facts.pid) is None,
+            upstream=upstream,
         )
     return Observed(
         instance=instance,
@@ -59,20 +61,14 @@ def current_phase(machine: Machine, instance: Instance, pid: int) -> Phase:
 
 
 def _current(machine: Machine, instance: Instance, pid: int, pid_file: bytes) -> Phase:
-    line = _line(pid_file, pid)
+    lines = pid_file.decode(errors="replace").splitlines()
+    line = lines[7].strip() if len(lines) > 7 and noted_pid(pid_file) == pid else ""
     phase = _PHASES.get(line, Phase.STARTING)
     if phase is not Phase.READY:
         return phase
     machine.watch.opened(instance.id)
-    if line == _STANDBY:
-        return phase
     machine.watch.follow(instance.id)
     return Phase.STARTING if machine.watch.recovering(instance.id) else phase
-
-
-def _line(pid_file: bytes, pid: int) -> str:
-    lines = pid_file.decode(errors="replace").splitlines()
-    return lines[7].strip() if len(lines) > 7 and noted_pid(pid_file) == pid else ""
 
 
 def _number(text: str | None) -> int | None:

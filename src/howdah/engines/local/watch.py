@@ -167,7 +167,9 @@ class Watch:
     def recovering(self, identifier: InstanceId) -> bool:
         """Whether it lives, and recovers from the crash of one of its processes."""
         watched = self._watched.get(identifier)
-        return watched is not None and watched.interrupted
+        if watched is None:
+            return False
+        return watched.interrupted or (watched.writer is not None and has_ended(watched.writer))
 
     def wait(self, identifier: InstanceId) -> float:
         """Seconds until another start may be tried."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -46,11 +45,8 @@ class Known:
     well_at: float | None = None
 
 
-async def fail_over(
-    machine: Machine, view: View, cause: str, known: Known, received: Callable[[int], int | None]
-) -> RoleChange:
-    """Fence the primary, choose the standby that has most, note it, promote it. ``received``: until where, from an LSN
-    on, anybody else has received what the primary wrote; None when that is not known.
+async def fail_over(machine: Machine, view: View, cause: str, known: Known) -> RoleChange:
+    """Fence the primary, choose the standby that has most, note it, promote it.
 
     Raises Unavailable when none may take over, OSError when the primary cannot be fenced: then it stays the primary.
     """
@@ -61,7 +57,6 @@ async def fail_over(
         raise Unavailable(f"{cause}, and processes of the primary do not end")
     fenced = time.monotonic()
     chosen = _choose(view, await final_positions(machine, view.candidates), known)
-    beyond = asyncio.ensure_future(asyncio.to_thread(received, chosen.last))
     change = RoleChange(
         id=uuid4(),
         service=primary.instance.service,
@@ -77,11 +72,7 @@ async def fail_over(
     )
     _log.warning("failover", service=change.service.ubid, cause=cause, former=str(change.former), new=str(change.new))
     await _exchange(machine, primary.instance, chosen.member.instance, change, former_joined=False)
-    change = await _promoted(machine, chosen.member, change, began)
-    if not view.waits and (end := await beyond) is not None:
-        change = replace(change, lost_bytes=max(0, end - chosen.last))
-        await machine.registry.complete(change)
-    return change
+    return await _promoted(machine, chosen.member, change, began)
 
 
 def _choose(view: View, placed: list[Placed], known: Known) -> Placed:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from howdah.backup.wal import lsn
 from howdah.domain.errors import Unavailable
+from howdah.domain.failovers import RoleChange
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance, Role
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec
@@ -67,6 +69,7 @@ class Members:
     _refused: dict[ServiceId, tuple[float, str]] = field(default_factory=dict[ServiceId, tuple[float, str]])
     _prepared: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
     _replicated: dict[InstanceId, object] = field(default_factory=dict[InstanceId, object])
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     def look(self, spec: ServiceSpec, secrets: ServiceSecrets) -> Scene:
         machine, registry = self.machine, self.machine.registry
@@ -104,14 +107,17 @@ class Members:
         return Scene(membership, view, files)
 
     async def change_roles(self, spec: ServiceSpec, view: View, step: together.Transition, received: Received) -> None:
-        """Who is the primary. Raises Unavailable, OSError."""
+        """Who is the primary. ``received``: until where, from an LSN on, anybody else has received what the primary
+        wrote; None when that is not known. Raises Unavailable, OSError."""
         machine, primary = self.machine, view.primary
         assert primary is not None
         try:
             match step:
                 case together.FailOver(cause):
                     known = self.known.get(primary.instance.id, Known())
-                    await fail_over(machine, view, cause, known, received)
+                    change = await fail_over(machine, view, cause, known)
+                    if change.lost_bytes is None and change.position is not None:
+                        self._in_background(self._count_loss(change, lsn(change.position), received))
                 case together.Prepare():
                     await prepare_switchover(machine, view)
                     self._prepared[spec.id] = time.monotonic() + PREPARED_SECONDS
@@ -196,6 +202,22 @@ class Members:
         self.followed.discard(service)
         self._refused.pop(service, None)
         self._prepared.pop(service, None)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.copies.close()
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _count_loss(self, change: RoleChange, position: int, received: Received) -> None:
+        """What the former primary had written, and the new one never got. It takes longer than all the rest."""
+        if (end := await asyncio.to_thread(received, position)) is not None:
+            await self.machine.registry.complete(replace(change, lost_bytes=max(0, end - position)))
 
     def _slots(self, spec: ServiceSpec, membership: Membership) -> list[str]:
         followers: Iterable[Instance] = (one for other in spec.followers for one in self.machine.registry.of(other))
