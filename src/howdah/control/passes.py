@@ -79,8 +79,10 @@ class Passes:
             await self._publish_if_possible(service)
             return await self._remove(stored)
         await self._publisher.publish(service)
-        spec = _spec(stored, names)
-        status = await self._engine.reconcile(spec, self._open(service, sealed))
+        spec = _spec(stored, names, services.followers(self._store, service))
+        status = await self._engine.reconcile(spec, self._open(stored, sealed))
+        if status.moving:
+            self._happened.add(service)
         if status.ready and service not in self._happened:
             self._publisher.trust(service)
         await self._note(spec, status)
@@ -144,11 +146,18 @@ class Passes:
         self._looked_at.discard(service)
         self._publisher.trust(service)
 
-    def _open(self, service: ServiceId, sealed: dict[str, bytes]) -> ServiceSecrets:
+    def _open(self, stored: StoredService, sealed: dict[str, bytes]) -> ServiceSecrets:
+        service = stored.service.id
         return ServiceSecrets(
             password_verifier=self._vault.open(service, Kind.PASSWORD_VERIFIER, sealed[Kind.PASSWORD_VERIFIER]),
             certificate_key=self._vault.open(service, Kind.CERTIFICATE_KEY, sealed[Kind.CERTIFICATE_KEY]),
+            replication_password=self._replication_password(stored.follows or service),
         )
+
+    def _replication_password(self, primary: ServiceId) -> str:
+        """Of a service with standbys; nothing for one that never had any."""
+        sealed = secrets.of(self._store, primary).get(Kind.REPLICATION_PASSWORD)
+        return "" if sealed is None else self._vault.open(primary, Kind.REPLICATION_PASSWORD, sealed)
 
     async def _note(self, spec: ServiceSpec, status: ServiceStatus) -> None:
         """Stores what was seen when it is something new. A route opens before its service is stored as running, and
@@ -182,7 +191,7 @@ async def _listens(endpoint: Endpoint) -> bool:
     return True
 
 
-def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
+def _spec(stored: StoredService, names: tuple[str, ...], followers: list[ServiceId]) -> ServiceSpec:
     service = stored.service
     return ServiceSpec(
         id=service.id,
@@ -197,6 +206,10 @@ def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
         source=stored.source if stored.restored_at is None else None,
         backup=stored.backup,
         retention_days=retention_days(service.tags),
+        switchover=stored.switchover,
+        accept_loss=stored.accept_loss,
+        follows=stored.follows,
+        followers=tuple(followers),
     )
 
 

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     CERTIFICATE_KEY = "certificate_key"
     FIRST_ROOT_KEY = "first_root_key"
     SECOND_ROOT_KEY = "second_root_key"
+    REPLICATION_PASSWORD = "replication_password"
 
 
 class Vault:

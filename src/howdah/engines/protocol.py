@@ -10,6 +10,7 @@ from typing import Protocol
 from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.drills import Drilled
 from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.members import MemberStatus
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 
 
@@ -66,6 +67,14 @@ class Engine(Protocol):
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
         """Raises Unavailable, BadRequest for an archive that is damaged."""
+        ...
+
+    async def members(self, service: ServiceId, follows: ServiceId | None) -> list[MemberStatus]:
+        """Its servers, the primary first. ``follows``: the service whose read replica it is."""
+        ...
+
+    async def stored_bytes(self, service: ServiceId) -> int:
+        """What it has stored, its WAL included. Raises Unavailable while it cannot be asked."""
         ...
 
     async def drill(self, timeline: TimelineId) -> datetime:

@@ -32,7 +32,8 @@ class StoredService:
 
     restart, password_version: as in ``ServiceSpec``; restart_seen: which restart the engine has done, 0 at first.
     endpoint: where its primary was last seen. renew_at: when the certificate is due.
-    timeline, source, backup: as in ``ServiceSpec``. restored_at: since when it needs its source no more.
+    timeline, source, backup, switchover, accept_loss, follows: as in ``ServiceSpec``. restored_at: since when it needs
+    its source no more.
     """
 
     service: Service
@@ -47,6 +48,9 @@ class StoredService:
     source: RestoreSource | None = None
     restored_at: datetime | None = None
     backup: int = 0
+    switchover: int = 0
+    accept_loss: int = 0
+    follows: ServiceId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,9 @@ _MORE = (
     services.c.restore_target,
     services.c.restored_at,
     services.c.backup,
+    services.c.switchover,
+    services.c.accept_loss,
+    services.c.follows,
 )
 _NAMED = services.join(hostnames, (hostnames.c.service == services.c.id) & hostnames.c.expires_at.is_(None))
 _WITH_PASSWORD = _NAMED.outerjoin(secrets, (secrets.c.service == services.c.id) & (secrets.c.kind == PASSWORD))
@@ -126,6 +133,12 @@ _READERS = Prepared(
         services.c.state != ServiceState.DELETING,
     )
 )
+_FOLLOWERS = (
+    select(services.c.id)
+    .where(services.c.follows == bindparam("service"), services.c.state != ServiceState.DELETING)
+    .order_by(services.c.number)
+)
+_ALL_FOLLOWERS = Prepared(_FOLLOWERS)
 _PLACE = Prepared(select(services.c.state, services.c.restart, services.c.host, services.c.port).where(_ID))
 
 
@@ -197,6 +210,7 @@ def add(connection: Connection, stored: StoredService) -> None:
             source_timeline=None if stored.source is None else str(stored.source.timeline.uuid),
             restore_target=None if stored.source is None else maybe_to_us(stored.source.target),
             backup=stored.backup,
+            follows=None if stored.follows is None else str(stored.follows.uuid),
         )
     )
 
@@ -223,6 +237,45 @@ def set_restart(connection: Connection, service: ServiceId, restart: int) -> Non
 
 def set_backup(connection: Connection, service: ServiceId, backup: int) -> None:
     _update(connection, service, backup=backup)
+
+
+def set_ha_type(connection: Connection, service: ServiceId, ha_type: HaType) -> None:
+    _update(connection, service, ha_type=ha_type)
+
+
+def set_size(connection: Connection, service: ServiceId, size: Size) -> None:
+    _update(
+        connection,
+        service,
+        size=size.name,
+        vcpus=size.vcpus,
+        memory_gib=size.memory_gib,
+        storage_gib=size.storage_gib,
+        arch=size.arch,
+    )
+
+
+def set_switchover(connection: Connection, service: ServiceId, number: int) -> None:
+    _update(connection, service, switchover=number)
+
+
+def set_accept_loss(connection: Connection, service: ServiceId, number: int) -> None:
+    _update(connection, service, accept_loss=number)
+
+
+def set_independent(connection: Connection, service: ServiceId) -> None:
+    """A read replica follows nobody any more."""
+    _update(connection, service, follows=None, is_primary=True)
+
+
+def followers(store: Store, service: ServiceId) -> list[ServiceId]:
+    """Its read replicas, oldest first."""
+    return [ServiceId(UUID(row[0])) for row in store.all(_ALL_FOLLOWERS, {"service": str(service.uuid)})]
+
+
+def followers_within(connection: Connection, service: ServiceId) -> list[ServiceId]:
+    """The same inside a transaction."""
+    return [ServiceId(UUID(row[0])) for row in connection.execute(_FOLLOWERS, {"service": str(service.uuid)})]
 
 
 def set_restored(connection: Connection, service: ServiceId, at: datetime) -> None:
@@ -289,7 +342,7 @@ def _service(row: tuple[Any, ...]) -> Service:
 
 def _stored(row: tuple[Any, ...]) -> StoredService:
     ca_certificates, certificate, renew_at, restart, restart_seen, password_version, *more = row[len(_SERVICE) :]
-    host, port, timeline, source_timeline, target, restored_at, backup = more
+    host, port, timeline, source_timeline, target, restored_at, backup, switchover, accept_loss, follows = more
     return StoredService(
         service=_service(row),
         ca_certificates=ca_certificates,
@@ -303,6 +356,9 @@ def _stored(row: tuple[Any, ...]) -> StoredService:
         source=None if source_timeline is None else RestoreSource(_timeline(source_timeline), maybe_from_us(target)),
         restored_at=maybe_from_ms(restored_at),
         backup=backup,
+        switchover=switchover,
+        accept_loss=accept_loss,
+        follows=None if follows is None else ServiceId(UUID(follows)),
     )
 
 

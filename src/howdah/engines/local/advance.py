@@ -6,15 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from howdah.domain.errors import HowdahError, Unavailable
-from howdah.domain.instances import Role
 from howdah.domain.services import ServiceSecrets, ServiceSpec
 from howdah.engines.local import plan as alone
 from howdah.engines.local.actions.copy import copy
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.members import Members, Received, Scene
 from howdah.engines.local.members.plan import Member
-from howdah.engines.local.observe import observe
-from howdah.engines.local.observed import Observed, Phase
+from howdah.engines.local.observed import Observed
 from howdah.engines.local.perform import perform
 from howdah.engines.local.restoring import Restorations
 
@@ -52,7 +50,7 @@ class Advance:
     def _primary_step(self, scene: Scene) -> alone.Action | None:
         if self.spec.follows is None or scene.primary is None:
             return together.primary_step(scene.view)
-        return together.replica_step(scene.primary, source_is_up=self._source(scene) is not None)
+        return together.replica_step(scene.primary, source_is_up=scene.source is not None)
 
     async def _try(self, step: object, work: Awaitable[None]) -> None:
         try:
@@ -77,7 +75,7 @@ class Advance:
                 await self.members.discard(scene.view, member)
             case alone.Copy():
                 assert member is not None
-                source = self._source(scene)
+                source = scene.source
                 if source is None or (running := source.running) is None or source.instance is None:
                     raise Unavailable("its primary does not run")
                 await copy(machine, self.members.copies, member.instance, self.spec, source.instance, running)
@@ -89,14 +87,3 @@ class Advance:
                 if instance is not None:
                     following = self.members.following(scene.membership, self.secrets, instance)
                 await perform(machine, self.restorations, action, seen, self.spec, self.secrets, files, following)
-
-    def _source(self, scene: Scene) -> Observed | None:
-        """The primary that its standbys are copied from, or that a replica is; None while that does not run."""
-        if not scene.membership.upstream:
-            return scene.primary.seen if scene.primary is not None and scene.primary.is_up else None
-        for one in scene.membership.upstream:
-            if one.role is Role.PRIMARY:
-                seen = observe(self.members.machine, one)
-                running = seen.running
-                return seen if running is not None and running.phase is Phase.READY else None
-        return None

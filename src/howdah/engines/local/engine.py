@@ -18,6 +18,7 @@ from howdah.domain.drills import Drilled
 from howdah.domain.errors import SetupError, Unavailable
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
+from howdah.domain.members import MemberStatus
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.settings import Settings
 from howdah.domain.states import PostgresVersion
@@ -36,6 +37,7 @@ from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.members import Members, Scene
 from howdah.engines.local.members.pulse import watch_members
+from howdah.engines.local.members.report import report, stored_bytes
 from howdah.engines.local.observed import Observed, Phase
 from howdah.engines.local.pool import Pool
 from howdah.engines.local.probe import ProbeTimes, probe_all
@@ -174,6 +176,12 @@ class LocalEngine:
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:
         return await self._ready_archives().status(timeline)
+
+    async def members(self, service: ServiceId, follows: ServiceId | None) -> list[MemberStatus]:
+        return await report(self._ready_machine(), self._ready_members().copies, service, follows)
+
+    async def stored_bytes(self, service: ServiceId) -> int:
+        return await stored_bytes(self._ready_machine(), service)
 
     async def drill(self, timeline: TimelineId) -> datetime:
         return await self._ready_drills().begin(timeline)

@@ -15,7 +15,7 @@ from howdah.engines.local.plan import explain, is_missing_data, is_ready, is_rec
 from howdah.engines.local.troubles import presentable
 
 _HOST = "127.0.0.1"
-_LATER = 1.0
+_LATER, _COPYING = 1.0, 0.3
 _REPORTED = 30.0
 """Seconds until another pass: for what becomes better by itself, and for what only a person can repair."""
 
@@ -31,6 +31,8 @@ def status_of(
     seen = primary.seen if primary is not None else Observed(instance=None)
     wanted = primary.wanted if primary is not None else _NOTHING
     status = _of_primary(members.machine, spec, wanted, seen, problem, doing)
+    if spec.follows is not None:
+        return _of_replica(members, scene, status)
     status = replace(status, standbys=members.endpoints(scene))
     if together.transition(scene.view) is not None:
         return replace(status, ready=False, settled=False, retry_after=None)
@@ -43,6 +45,22 @@ def status_of(
         return status
     again = [wait for wait in (status.retry_after, members.retry_after(scene, hurt=hurt)) if wait is not None]
     return replace(status, settled=status.settled and is_settled(scene), retry_after=min(again, default=None))
+
+
+def _of_replica(members: Members, scene: Scene, status: ServiceStatus) -> ServiceStatus:
+    """One that waits for its primary, or for its copy, waits; its password is set where it comes from."""
+    primary = scene.primary
+    if primary is None or status.ready:
+        return status
+    reason = status.reason
+    if scene.source is None and not primary.seen.initialised:
+        reason = "its primary does not run"
+    elif members.copies.under_way(primary.instance.id):
+        reason = "its data are being copied from its primary"
+    step = together.replica_step(primary, source_is_up=scene.source is not None)
+    if step is None or members.copies.under_way(primary.instance.id):
+        return replace(status, reason=reason, retry_after=status.retry_after or _COPYING)
+    return replace(status, reason=reason)
 
 
 def _of_primary(

@@ -45,11 +45,13 @@ Received = Callable[[int], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A service as one look shows it. ``files``: the configuration that each server is to have."""
+    """A service as one look shows it. ``files``: the configuration that each server is to have. ``source``: the primary
+    that its standbys are copied from, or that it is a replica of; None while that does not run."""
 
     membership: Membership
     view: View
     files: Mapping[InstanceId, Configuration]
+    source: Observed | None
 
     @property
     def primary(self) -> Member | None:
@@ -59,13 +61,13 @@ class Scene:
 @dataclass(slots=True)
 class Members:
     """``copies``: data directories being made. ``known``: what was last known of primaries. ``stale``: standbys whose
-    data are of no use to them, and why."""
+    data are of no use to them, and why. ``followed``: services with standbys, and the read replicas of each."""
 
     machine: Machine
     copies: Copies
     known: dict[InstanceId, Known] = field(default_factory=dict[InstanceId, Known])
     stale: dict[InstanceId, str] = field(default_factory=dict[InstanceId, str])
-    followed: set[ServiceId] = field(default_factory=set[ServiceId])
+    followed: dict[ServiceId, tuple[ServiceId, ...]] = field(default_factory=dict[ServiceId, tuple[ServiceId, ...]])
     _refused: dict[ServiceId, tuple[float, str]] = field(default_factory=dict[ServiceId, tuple[float, str]])
     _prepared: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
     _replicated: dict[InstanceId, object] = field(default_factory=dict[InstanceId, object])
@@ -88,10 +90,10 @@ class Members:
             Member(one, seen[one.id], _wanted(spec, membership, one, files[one.id]), self.stale.get(one.id))
             for one in instances
         ]
-        if len(instances) > 1:
-            self.followed.add(spec.id)
+        if len(instances) > 1 or spec.followers:
+            self.followed[spec.id] = spec.followers
         else:
-            self.followed.discard(spec.id)
+            self.followed.pop(spec.id, None)
         now = time.monotonic()
         view = View(
             ha_type=spec.ha_type,
@@ -104,7 +106,9 @@ class Members:
         )
         if (primary := view.primary) is not None:
             view = replace(view, replicated=self._is_replicated(spec, secrets, membership, primary))
-        return Scene(membership, view, files)
+        lead = next((one for one in upstream or instances if one.role is Role.PRIMARY), None)
+        source = seen[lead.id] if lead is not None and lead.id in membership.up else None
+        return Scene(membership, view, files, source)
 
     async def change_roles(self, spec: ServiceSpec, view: View, step: together.Transition, received: Received) -> None:
         """Who is the primary. ``received``: until where, from an LSN on, anybody else has received what the primary
@@ -199,7 +203,7 @@ class Members:
         return why if time.monotonic() < until else None
 
     def forget(self, service: ServiceId) -> None:
-        self.followed.discard(service)
+        self.followed.pop(service, None)
         self._refused.pop(service, None)
         self._prepared.pop(service, None)
 

@@ -47,17 +47,18 @@ class _Pulse:
 
     def beat(self, number: int) -> None:
         """One look at each; questions go on in the background, one at a time to each server."""
-        for service in tuple(self._members.followed):
+        for service, replicas in tuple(self._members.followed.items()):
             instances = self._machine.registry.of(service)
             for instance in instances:
                 self._look(instance)
+            replicated = (*instances, *(one for replica in replicas for one in self._machine.registry.of(replica)))
             primary = next((one for one in instances if one.role is Role.PRIMARY), None)
             if primary is None:
                 continue
             if number % PROBE_BEATS == service.uuid.int % PROBE_BEATS:
                 self._ask(f"probe {primary.id}", self._probe, primary, instances)
             if number % REPLICATION_BEATS == service.uuid.int % REPLICATION_BEATS:
-                self._ask(f"replication {primary.id}", self._replication, primary, instances)
+                self._ask(f"replication {primary.id}", self._replication, primary, replicated)
 
     def close(self) -> None:
         for task in self._asking:
@@ -109,7 +110,7 @@ class _Pulse:
                     self._judge(one, connected=slot_of(one.id) in now.standbys, lost=slot_of(one.id) in now.lost_slots)
 
     def _judge(self, standby: Instance, *, connected: bool, lost: bool) -> None:
-        up = self._leading(standby) is not None and standby.joined
+        up = self._leading(standby) is not None
         absences = self._absent[standby.id] = 0 if connected or not up else self._absent.get(standby.id, 0) + 1
         stale = self._members.stale
         if connected:
