@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from howdah.domain.catalog import Catalog
+from howdah.domain.catalog import Catalog, Size
 from howdah.domain.errors import BadRequest
 from howdah.domain.services import Service, ServiceChange
+from howdah.domain.states import HaType
+from howdah.store.services import StoredService
+
+_GIB = 1 << 30
+_FULL = 0.8
+"""How full a smaller size may be from the beginning (contract: PATCH, size)."""
 
 
-def check_unchanged(service: Service, change: ServiceChange, catalog: Catalog) -> None:
-    """Raises BadRequest when ``change`` asks for another value of what cannot change (yet); an equal one is fine."""
+def check_unchanged(stored: StoredService, change: ServiceChange, catalog: Catalog) -> None:
+    """Raises BadRequest when ``change`` asks for another value of what cannot change; an equal one is fine."""
+    service = stored.service
     _check("provider", change.provider, service.provider, "create a service there and move the data")
     _check("region", change.region, service.region, "create a service there and move the data")
     _check("postgresVersion", change.postgres_version, service.postgres_version, "create a service of that version")
-    if change.size is not None and change.size != service.size.name:
-        catalog.size(service.provider, service.region, change.size)
-        raise BadRequest(f"size cannot change from '{service.size.name}' to '{change.size}': not yet supported")
-    if change.storage_gib is not None and change.storage_gib != service.storage_gib:
+    size = new_size(service, change, catalog)
+    storage_gib = service.storage_gib if size is None else size.storage_gib
+    if change.storage_gib is not None and change.storage_gib != storage_gib:
         raise BadRequest(
-            f"storageSize cannot change by itself (it is {service.storage_gib}): it belongs to the size; leave it out"
+            f"storageSize cannot change by itself (it is {storage_gib}): it belongs to the size; leave it out"
         )
-    if change.ha_type is not None and change.ha_type is not service.ha_type:
-        raise BadRequest(f"haType cannot change from '{service.ha_type}' to '{change.ha_type}': not yet supported")
+    if stored.follows is not None and size is not None:
+        raise BadRequest(f"the size of a read replica is that of its primary; change it there: {stored.follows}")
+    if stored.follows is not None and change.ha_type not in (None, HaType.NONE):
+        raise BadRequest("haType cannot change: a read replica has no standbys; promote it first")
+
+
+def new_size(service: Service, change: ServiceChange, catalog: Catalog) -> Size | None:
+    """The size that it is to have; None when that does not change. Raises BadRequest for one that is not offered."""
+    if change.size is None or change.size == service.size.name:
+        return None
+    return catalog.size(service.provider, service.region, change.size)
+
+
+def check_room(size: Size, stored_bytes: int) -> None:
+    """Raises BadRequest when what is stored would fill ``size`` too much."""
+    if stored_bytes > _FULL * size.storage_gib * _GIB:
+        raise BadRequest(
+            f"size {size.name} has {size.storage_gib} GiB, and what is stored, {stored_bytes / _GIB:.1f} GiB, is more"
+            f" than {_FULL:.0%} of that"
+        )
 
 
 def _check(field: str, wanted: str | None, present: str, way: str) -> None:

@@ -19,6 +19,7 @@ from howdah.control.clock import Clock, utc_now
 from howdah.control.effects import Effects
 from howdah.control.host import Host
 from howdah.control.lock import hold
+from howdah.control.members import Members
 from howdah.control.passes import Passes
 from howdah.control.paths import bootstrap_file, lock_file, routes_file, secrets_key_file, store_file
 from howdah.control.publisher import Publisher
@@ -59,6 +60,7 @@ class ControlPlane:
     access: Access
     services: Services
     backups: Backups
+    members: Members
     reconciler: Reconciler
     schedule: CertificateSchedule
 
@@ -156,9 +158,10 @@ class ControlPlane:
             self.store, vault, self._clock, publish=publisher.publish, wake=reconciler.wake
         )
         self.services = Services(
-            self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule
+            self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule, engine
         )
         self.backups = Backups(self.store, vault, self._clock, engine, self.services, self.settings.backup)
+        self.members = Members(self.store, vault, self._clock, engine, self.services)
         if self._with_router:
             await self._start_router()
             await self._run(stack, "router watch", self._router.watch())

@@ -4,8 +4,10 @@ returns; only a password and a new name are waited for."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from secrets import token_urlsafe
 from uuid import UUID
 
 import structlog
@@ -14,6 +16,7 @@ from sqlalchemy import Connection
 from howdah.control import changes
 from howdah.control.certificates import CertificateSchedule, issue_first, reissue
 from howdah.control.clock import Clock
+from howdah.control.effects import Reached
 from howdah.control.publisher import Publisher
 from howdah.control.reconciler import Reconciler
 from howdah.control.vault import Kind, Vault
@@ -27,6 +30,7 @@ from howdah.domain.services import NewService, Service, ServiceChange, ServiceSt
 from howdah.domain.settings import Settings
 from howdah.domain.states import RESTORING, HaType, ServiceState
 from howdah.domain.tags import PROTECTED, Tag, check_tags, is_protected
+from howdah.engines.protocol import Engine
 from howdah.security.scram import verifier
 from howdah.store import hostnames, organizations, secrets, services
 from howdah.store.services import StoredService
@@ -57,6 +61,7 @@ class Services:
         publisher: Publisher,
         reconciler: Reconciler,
         schedule: CertificateSchedule,
+        engine: Engine,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
@@ -66,14 +71,24 @@ class Services:
         self._publisher = publisher
         self._reconciler = reconciler
         self._schedule = schedule
+        self._engine = engine
 
     async def create(self, organization: UUID, new: NewService) -> Service:
         """Raises BadRequest naming the field, NotFound for an unknown organization, Unavailable."""
         service = self._checked(organization, new)
         return await self.add(service, await asyncio.to_thread(verifier, service.password))
 
-    async def add(self, service: Service, password_verifier: str, source: RestoreSource | None = None) -> Service:
-        """One that has been checked, with its password. Raises Unavailable."""
+    async def add(
+        self,
+        service: Service,
+        password_verifier: str,
+        source: RestoreSource | None = None,
+        *,
+        follows: ServiceId | None = None,
+        check: Callable[[Connection], None] | None = None,
+    ) -> Service:
+        """One that has been checked, with its password. ``follows``: the service whose read replica it is. ``check``:
+        called first in the transaction that stores it. Raises Unavailable, and what ``check`` raises."""
         issued = await asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at)
         stored = StoredService(
             service=service,
@@ -86,16 +101,21 @@ class Services:
             endpoint=None,
             timeline=TimelineId.new(),
             source=source,
+            follows=follows,
         )
         passwords = {Kind.PASSWORD: service.password, Kind.PASSWORD_VERIFIER: password_verifier}
 
         def write(connection: Connection) -> None:
+            if check is not None:
+                check(connection)
             services.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))
+            if service.ha_type is not HaType.NONE:
+                self.prepare_replication(connection, service.id)
 
         await self._store.write(write)
-        await self._follow(service.id)
+        await self.follow(service.id)
         return service
 
     def get(self, organization: UUID, id: ServiceId) -> Service:
@@ -128,10 +148,13 @@ class Services:
         name = None if change.name is None else check_name(change.name)
         tags = None if change.tags is None else check_tags(change.tags)
         hours = self._settings.rename_grace_hours
+        await self._check_room(organization, id, change)
 
         def write(connection: Connection) -> bool:
-            service = _commanded(connection, organization, id).service
-            changes.check_unchanged(service, change, self._catalog)
+            stored = _commanded(connection, organization, id)
+            service = stored.service
+            changes.check_unchanged(stored, change, self._catalog)
+            self._change_servers(connection, stored, change)
             if tags is not None and tags != service.tags:
                 services.set_tags(connection, id, tags)
             if name is None or name == service.name:
@@ -141,12 +164,37 @@ class Services:
 
         renamed = await self._store.write(write)
         self._reconciler.wake(id)
+        for replica in services.followers(self._store, id):
+            self._reconciler.wake(replica)
         if renamed:
             self._schedule.look_again()
-            if not await self._follow(id):
+            if not await self.follow(id):
                 raise Unavailable("the new name is stored and still being applied: it cannot be published yet")
             await self._name_in_effect(id)
         return self.get(organization, id)
+
+    def _change_servers(self, connection: Connection, stored: StoredService, change: ServiceChange) -> None:
+        service = stored.service
+        if change.ha_type is not None and change.ha_type is not service.ha_type:
+            self.prepare_replication(connection, service.id)
+            services.set_ha_type(connection, service.id, change.ha_type)
+        if (size := changes.new_size(service, change, self._catalog)) is not None:
+            for one in (service.id, *services.followers_within(connection, service.id)):
+                services.set_size(connection, one, size)
+                _ask_for_restart(connection, one)
+
+    async def _check_room(self, organization: UUID, id: ServiceId, change: ServiceChange) -> None:
+        """Raises BadRequest when what is stored would fill a smaller size, Unavailable when nobody knows."""
+        service = self.stored(organization, id).service
+        size = changes.new_size(service, change, self._catalog)
+        if size is not None and size.storage_gib < service.storage_gib:
+            changes.check_room(size, await self._engine.stored_bytes(id))
+
+    def prepare_replication(self, connection: Connection, id: ServiceId) -> None:
+        """See to it that it has a password with which standbys come to it; inside a transaction."""
+        if Kind.REPLICATION_PASSWORD not in secrets.within(connection, id):
+            new = {Kind.REPLICATION_PASSWORD: token_urlsafe(32)}
+            secrets.put(connection, id, self._vault.seal(id, new))
 
     def _rename(self, connection: Connection, service: Service, name: str, *, grace: timedelta) -> None:
         now = self._clock()
@@ -179,6 +227,11 @@ class Services:
 
         def write(connection: Connection) -> None:
             service = _owned(connection, organization, id).service
+            if replicas := services.followers_within(connection, id):
+                raise Conflict(
+                    f"the service {id} has {len(replicas)} dependent read replica{'s' if len(replicas) > 1 else ''}:"
+                    f" {', '.join(str(one) for one in replicas)}; delete or promote them first"
+                )
             if is_protected(service.tags) and service.state is not ServiceState.DELETING:
                 raise Conflict(
                     f"the service {id} is protected from deletion: remove its tag {PROTECTED} (PATCH with the other"
@@ -188,7 +241,7 @@ class Services:
 
         await self._store.write(write, makes_room=True)
         self._reconciler.effects.gone(id)
-        await self._follow(id)
+        await self.follow(id)
 
     async def set_password(self, organization: UUID, id: ServiceId, password: str | None) -> str | None:
         """Returns the generated password when none is given, once it is in effect and the old one has stopped working.
@@ -200,9 +253,15 @@ class Services:
         passwords = {Kind.PASSWORD: wanted, Kind.PASSWORD_VERIFIER: password_verifier}
 
         def write(connection: Connection) -> int:
-            version = _commanded(connection, organization, id).password_version + 1
+            stored = _commanded(connection, organization, id)
+            if stored.follows is not None:
+                raise BadRequest(
+                    f"the password of a read replica is that of its primary; set it there: {stored.follows}"
+                )
+            version = stored.password_version + 1
             services.set_password_version(connection, id, version)
-            secrets.put(connection, id, self._vault.seal(id, passwords))
+            for one in (id, *services.followers_within(connection, id)):
+                secrets.put(connection, one, self._vault.seal(one, passwords))
             return version
 
         version = await self._store.write(write)
@@ -228,14 +287,11 @@ class Services:
         """
 
         def write(connection: Connection) -> None:
-            stored = _commanded(connection, organization, id)
-            if stored.restart - stored.restart_seen < 2:
-                services.set_restart(connection, id, stored.restart + 1)
-            if stored.service.state not in (ServiceState.CREATING, *RESTORING):
-                services.set_state(connection, id, ServiceState.RESTARTING)
+            _commanded(connection, organization, id)
+            _ask_for_restart(connection, id)
 
         await self._store.write(write)
-        await self._follow(id)
+        await self.follow(id)
         return self.get(organization, id)
 
     def ca_certificates(self, organization: UUID, id: ServiceId) -> str:
@@ -257,7 +313,11 @@ class Services:
         """Have it looked at now."""
         self._reconciler.wake(id)
 
-    async def _follow(self, id: ServiceId) -> bool:
+    async def takes_effect(self, id: ServiceId, reached: Reached, *, seconds: float) -> bool:
+        """Whether a pass sees a status that ``reached`` accepts within that time."""
+        return await self._reconciler.effects.wait(id, reached, seconds=seconds)
+
+    async def follow(self, id: ServiceId) -> bool:
         """Makes what is stored so. Whether its route is published already: when not, the command stands all the same,
         since an error would have it sent again, and the reconciler publishes it later."""
         self._reconciler.wake(id)
@@ -276,8 +336,6 @@ class Services:
         region = self._catalog.check_region(provider, new.region)
         size = self._catalog.size(provider, region, new.size)
         storage_gib = self._catalog.check_storage(size, new.storage_gib)
-        if new.ha_type is not HaType.NONE:
-            raise BadRequest(f"haType '{new.ha_type}' is not yet supported; leave it out or give 'none'")
         tags = check_tags(new.tags)
         service = ServiceId.new()
         return Service(
@@ -301,6 +359,17 @@ class Services:
 
     def new_hostname(self, service: ServiceId, name: str, region: str, provider: str) -> str:
         return new_hostname(name=name, service=service, region=region, provider=provider, domain=self._settings.domain)
+
+
+def _ask_for_restart(connection: Connection, id: ServiceId) -> None:
+    """Once more than what is under way at most."""
+    stored = services.within(connection, id)
+    if stored is None:
+        return
+    if stored.restart - stored.restart_seen < 2:
+        services.set_restart(connection, id, stored.restart + 1)
+    if stored.service.state not in (ServiceState.CREATING, *RESTORING):
+        services.set_state(connection, id, ServiceState.RESTARTING)
 
 
 def _owned(connection: Connection, organization: UUID, id: ServiceId) -> StoredService:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from howdah.domain.failovers import ChangeKind, RoleChange
@@ -27,6 +27,12 @@ _OF = Prepared(
 def of(store: Store, service: ServiceId) -> list[RoleChange]:
     """The newest first."""
     return [_change(row) for row in store.all(_OF, {"service": str(service.uuid)})]
+
+
+def count(connection: Connection, service: ServiceId) -> int:
+    """How often its primary has changed; inside a transaction."""
+    query = select(func.count()).select_from(role_changes).where(role_changes.c.service == str(service.uuid))
+    return connection.execute(query).scalar_one()
 
 
 def put(connection: Connection, change: RoleChange) -> None:
