@@ -11,14 +11,12 @@ from pathlib import Path
 
 from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
-from howdah.domain.routes import Route, RouteState, encode_routes
+from howdah.domain.routes import Address, Route, RouteState, encode_routes
 from howdah.domain.services import Endpoint
 from howdah.domain.states import ServiceState
 from howdah.store import hostnames, services
 from howdah.store.services import Place
 from howdah.store.store import Store
-
-_ANYWHERE = Endpoint("127.0.0.1", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +38,12 @@ def route(place: Place, names: tuple[str, ...], opening: Opening | None, *, doub
     elif place.endpoint is not None and place.state is ServiceState.RUNNING and not doubted:
         endpoint, state = place.endpoint, RouteState.OPEN
     else:
-        endpoint, state = place.endpoint or _ANYWHERE, RouteState.HELD
-    return Route(place.service.ubid, names, endpoint.host, endpoint.port, state)
+        endpoint, state = place.endpoint, RouteState.HELD
+    return Route(place.service.ubid, names, () if endpoint is None else _addresses(endpoint), state)
+
+
+def _addresses(*endpoints: Endpoint) -> tuple[Address, ...]:
+    return tuple((endpoint.host, endpoint.port) for endpoint in endpoints)
 
 
 class Publisher:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from howdah.control.publisher import Opening, route
@@ -16,7 +18,7 @@ HERE, THERE = Endpoint("127.0.0.1", 20_001), Endpoint("127.0.0.1", 20_002)
 @pytest.mark.parametrize(
     ("place", "opening", "expected"),
     [
-        (Place(ID, ServiceState.CREATING, 0, None), None, ("held", 0)),
+        (Place(ID, ServiceState.CREATING, 0, None), None, ("held",)),
         (Place(ID, ServiceState.CREATING, 0, HERE), None, ("held", 20_001)),
         (Place(ID, ServiceState.RUNNING, 0, HERE), None, ("open", 20_001)),
         (Place(ID, ServiceState.RESTARTING, 1, HERE), None, ("held", 20_001)),
@@ -28,9 +30,11 @@ HERE, THERE = Endpoint("127.0.0.1", 20_001), Endpoint("127.0.0.1", 20_002)
         (Place(ID, ServiceState.DELETING, 0, HERE), Opening(ID, HERE, 0), None),
     ],
 )
-def test_the_route_of_a_service(place: Place, opening: Opening | None, expected: tuple[str, int] | None) -> None:
+def test_the_route_of_a_service(place: Place, opening: Opening | None, expected: tuple[Any, ...] | None) -> None:
     made = route(place, ("new", "old"), opening)
     if expected is None:
         assert made is None
     else:
-        assert made == Route(ID.ubid, ("new", "old"), "127.0.0.1", expected[1], RouteState(expected[0]))
+        state, *ports = expected
+        servers = tuple(("127.0.0.1", port) for port in ports)
+        assert made == Route(ID.ubid, ("new", "old"), servers, RouteState(state))
