@@ -61,6 +61,8 @@ class ServiceStatus:
 
     ready: a client can connect, with everything that ``spec`` asked for in effect but perhaps a new password.
     primary: where the primary listens or will listen; None until the engine has chosen.
+    standbys: where the standbys that let clients in listen, whatever state the primary is in. One that is not named is
+    taken from the read-only name's route, and its clients are disconnected.
     reason: why it is not ready, in words for the user; None when nothing is wrong.
     restart, password_version, certificate: which of the spec's values are in effect now (certificate: PEM).
     settled: nothing is left to do for this spec until something changes.
@@ -79,6 +81,7 @@ class ServiceStatus:
     retry_after: float | None = None
     restoring: ServiceState | None = None
     earliest_restore: datetime | None = None
+    standbys: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

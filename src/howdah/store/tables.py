@@ -83,9 +83,11 @@ services = Table(
     Column("restored_at", Integer),
     Column("backup", Integer, nullable=False, server_default="0"),
     Column("earliest_restore", Integer),
+    Column("standbys", Text, nullable=False, server_default="[]"),
 )
-"""Desired state, and what the engine was last seen to have made of it: from ``state`` to ``restart_seen``, and
-``earliest_restore``. That and ``restore_target`` are in microseconds, which is what Postgres counts in."""
+"""Desired state, and what the engine was last seen to have made of it: from ``state`` to ``restart_seen``,
+``earliest_restore`` and ``standbys`` (JSON: ``[[host, port], …]``). ``earliest_restore`` and ``restore_target`` are in
+microseconds, which is what Postgres counts in."""
 Index("uq_services_timeline", services.c.timeline, unique=True)
 
 hostnames = Table(
