@@ -12,11 +12,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 from asyncpg.connect_utils import _parse_connect_dsn_and_args
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import update
 from sqlalchemy.engine import make_url
 
 from api.client import Client
 from howdah.api.connections import Target, connection_string, connections
+from howdah.domain.names import read_only
 from howdah.domain.organizations import Role
+from howdah.domain.states import HaType
+from howdah.store import tables
 
 WILD = "Aa1@:/?#%&= +\"'\\$ä%41"
 TARGET = Target("my-postgres-6d8d2e3e.pg7myrd1j06p3gx4zrm2ze8qz6.c0.us-west-2.aws.pg.localhost", 5433, WILD, None)
@@ -30,7 +34,7 @@ VERIFIED = {"sslmode": "verify-full", "sslrootcert": "postgres-ca-certificate.pe
 
 
 def _strings(kind: str, target: Target = TARGET) -> dict[str, str]:
-    return connections(target)[kind]
+    return connections(target, has_standbys=False)[kind]
 
 
 def test_every_driver_has_a_string() -> None:
@@ -140,7 +144,7 @@ def test_drivers_without_channel_binding_are_not_asked_for_it(kind: str, driver:
 
 
 def test_without_a_password_no_string_has_a_place_for_one() -> None:
-    found = connections(replace(TARGET, password=None))
+    found = connections(replace(TARGET, password=None), has_standbys=True)
     text = str(found)
     assert "PASSWORD=" not in text
     assert "password=" not in text
@@ -150,7 +154,29 @@ def test_without_a_password_no_string_has_a_place_for_one() -> None:
 
 
 def test_drivers_that_cannot_dial_an_address_are_told_what_to_do() -> None:
-    assert any(f"/etc/hosts: 127.0.0.1 {TARGET.hostname}" in note for note in connections(UNRESOLVED)["notes"])
+    assert any(
+        f"/etc/hosts: 127.0.0.1 {TARGET.hostname}" in note
+        for note in connections(UNRESOLVED, has_standbys=False)["notes"]
+    )
+
+
+def test_the_read_only_strings_are_the_same_but_for_the_name() -> None:
+    found = connections(UNRESOLVED, has_standbys=True)
+    assert "-6d8d2e3e-ro.pg7myrd1j06p3gx4zrm2ze8qz6.c0." in found["readOnly"]["direct"]["libpq"]
+    for kind in ("direct", "verified"):
+        assert {driver: string.replace("-ro.pg", ".pg") for driver, string in found["readOnly"][kind].items()} == found[
+            kind
+        ]
+    assert "target_session_attrs" not in str(found["readOnly"])
+    assert any("target_session_attrs" in note for note in found["notes"])
+    name = conninfo_to_dict(found["readOnly"]["direct"]["libpq"])["host"]
+    assert any(note.endswith(f"/etc/hosts: 127.0.0.1 {TARGET.hostname} {name}") for note in found["notes"])
+
+
+def test_without_standbys_there_is_nothing_to_say_of_them() -> None:
+    found = connections(TARGET, has_standbys=False)
+    assert found["readOnly"] is None
+    assert not any("standby" in note for note in found["notes"])
 
 
 def test_the_seeds_form_is_kept_where_names_resolve() -> None:
@@ -174,6 +200,20 @@ async def test_a_service_gives_its_strings_under_the_rules_for_credentials(clien
     ):
         shown = await key.result("GET", path, headers=headers)
         assert shown["direct"]["libpq"] == found["direct"]["libpq"].replace(":" + _password(found), "", 1)
+
+
+async def test_a_service_with_standbys_gives_its_read_only_strings_too(client: Client) -> None:
+    running = await client.running()
+    path = f"/v1/howdah/services/{running['id']}/connections"
+    assert (await client.result("GET", path))["readOnly"] is None
+    # As no client can ask for them yet.
+    change = update(tables.services).values(ha_type=HaType.ASYNC)
+    await client.plane.store.write(lambda connection: connection.execute(change))
+    found = await client.result("GET", path)
+    direct = found["readOnly"]["direct"]["libpq"]
+    assert conninfo_to_dict(direct) == conninfo_to_dict(found["direct"]["libpq"]) | {
+        "host": read_only(running["hostname"])
+    }
 
 
 def _password(found: dict[str, Any]) -> str:

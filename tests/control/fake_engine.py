@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup
@@ -34,13 +34,15 @@ class World:
     """What exists outside the control plane. ``broken``: services whose server does not start, with the reason.
     ``forgotten``: whose backups were deleted. ``restoring``: how far those are that are made from a backup, and what is
     being done; None: all is restored.
-    ``bases``: the base backups of every timeline."""
+    ``bases``: the base backups of every timeline. ``standbys``: the ports of those standbys of a service that let
+    clients in."""
 
     servers: dict[ServiceId, Server] = field(default_factory=dict)
     broken: dict[ServiceId, str] = field(default_factory=dict)
     restoring: tuple[ServiceState, str] | None = None
     forgotten: list[TimelineId] = field(default_factory=list)
     bases: list[BaseBackup] = field(default_factory=list)
+    standbys: dict[ServiceId, tuple[int, ...]] = field(default_factory=dict)
     next_port: int = 20_000
 
 
@@ -85,7 +87,9 @@ class FakeEngine:
             self.passes[spec.id] = self.passes.get(spec.id, 0) + 1
             self.specs[spec.id] = spec
             await self.before("reconcile", spec.id)
-            return await self._step(spec, secrets)
+            status = await self._step(spec, secrets)
+            ports = self.world.standbys.get(spec.id, ())
+            return replace(status, standbys=tuple(Endpoint("127.0.0.1", port) for port in ports))
         finally:
             self.running.discard(spec.id)
 

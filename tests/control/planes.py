@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from control.fake_engine import FakeEngine, World, _nothing
+from cryptography import x509
 
 from howdah.control.clock import Clock, utc_now
 from howdah.control.plane import ControlPlane
@@ -31,8 +32,14 @@ class Running:
     organization: UUID
 
     def route(self, service: ServiceId) -> Route | None:
+        return self._route(service.ubid)
+
+    def read_only_route(self, service: ServiceId) -> Route | None:
+        return self._route(f"{service.ubid}-ro")
+
+    def _route(self, key: str) -> Route | None:
         routes = decode_routes((self.state / "routes.json").read_bytes())
-        return next((route for route in routes if route.service == service.ubid), None)
+        return next((route for route in routes if route.service == key), None)
 
     def state_of(self, service: ServiceId) -> str:
         return self.plane.services.get(self.organization, service).state
@@ -65,3 +72,10 @@ async def until(what: str, condition: Callable[[], bool], seconds: float = 10.0,
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
         await asyncio.sleep(every)
+
+
+def certified(running: Running, service: ServiceId) -> list[str]:
+    """The names for which its servers have a certificate."""
+    leaf = x509.load_pem_x509_certificate(running.engine.world.servers[service].certificate.encode())
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)

@@ -75,7 +75,7 @@ async def test_a_restored_service_goes_through_its_states_held_at_the_router_unt
         await until_seen(running, copy, ServiceState.RUNNING, None)
         opened = running.route(copy.id)
         assert opened is not None
-        assert (opened.state, opened.port) == (RouteState.OPEN, world.servers[copy.id].port)
+        assert (opened.state, opened.servers) == (RouteState.OPEN, (("127.0.0.1", world.servers[copy.id].port),))
         assert is_password(source.password, world.servers[copy.id].verifier)
         assert copy.password == source.password
         assert world.servers[source.id].starts == 1

@@ -116,7 +116,7 @@ def is_true(running: Running, id: ServiceId) -> bool:
         and server.names == hostnames.of(store, id)
         and is_password(shown.password, server.verifier)
         and route is not None
-        and (route.state, route.port, route.names) == ("open", server.port, server.names)
+        and (route.state, route.servers, route.names) == ("open", (("127.0.0.1", server.port),), server.names)
         and [(i.port, i.service) for i in running.engine.registry.of(id)] == [(server.port, id)]
     )
 

@@ -40,7 +40,8 @@ async def test_a_service_is_held_at_the_router_when_create_answers_and_open_when
         await until("running", lambda: running.state_of(service.id) == "running")
         opened = running.route(service.id)
         assert opened is not None
-        assert (opened.state, opened.port) == (RouteState.OPEN, running.engine.world.servers[service.id].port)
+        port = running.engine.world.servers[service.id].port
+        assert (opened.state, opened.servers) == (RouteState.OPEN, (("127.0.0.1", port),))
         assert running.plane.services.get(running.organization, service.id) == dataclasses.replace(
             service, state="running"
         )

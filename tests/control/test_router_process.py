@@ -69,11 +69,14 @@ async def test_a_router_is_started_detached_and_adopted_by_the_next_control_plan
     assert listens(port)
 
 
-async def test_a_router_of_another_version_is_renewed_and_keeps_its_process(state: Path) -> None:
+@pytest.mark.parametrize("other", [{"version": "0.0.1"}, {"table": 1}])
+async def test_a_router_of_another_version_is_renewed_and_keeps_its_process(
+    state: Path, other: dict[str, object]
+) -> None:
     first = router(state, free_port())
     await first.start()
     status = json.loads((state / "router" / "status.json").read_bytes())
-    (state / "router" / "status.json").write_text(json.dumps(status | {"version": "0.0.1"}))
+    (state / "router" / "status.json").write_text(json.dumps(status | other))
     second = router(state, first.port)
     await second.start()
     now = json.loads((state / "router" / "status.json").read_bytes())

@@ -164,10 +164,11 @@ def check(server: Server, services: dict[str, dict[str, Any]]) -> None:
         assert len(launchers(state)) == 1
 
     routes = decode_routes((state / "routes.json").read_bytes())
-    assert {route.service: (route.port, str(route.state)) for route in routes} == {
-        one.service: (int((one.data / "postmaster.pid").read_text().splitlines()[3]), "open") for one in found
+    assert {route.service: (route.servers, str(route.state)) for route in routes} == {
+        one.service: ((("127.0.0.1", int((one.data / "postmaster.pid").read_text().splitlines()[3])),), "open")
+        for one in found
     }
-    assert sorted(route.port for route in routes) == sorted(port for _, _, port, _ in instances)
+    assert sorted(port for route in routes for _, port in route.servers) == sorted(port for _, _, port, _ in instances)
     assert sorted(name for route in routes for name in route.names) == [name for (name,) in names]
     assert {service["hostname"] for service in services.values()} <= {name for (name,) in names}
 

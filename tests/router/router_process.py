@@ -17,7 +17,26 @@ from router.tls_postgres import PASSWORD, Postgres
 
 
 def route_to(server: Postgres, *, service: str = "", state: RouteState = RouteState.OPEN) -> Route:
-    return Route(service or f"service-{server.port}", server.names, "127.0.0.1", server.port, state)
+    return Route(service or f"service-{server.port}", server.names, (("127.0.0.1", server.port),), state)
+
+
+def direct_dsn(server: Postgres) -> str:
+    """libpq's connection string to a server, past any router."""
+    return _dsn(server.names[0], server.port)
+
+
+def _dsn(name: str, port: int, **options: str) -> str:
+    given = {
+        "host": name,
+        "hostaddr": "127.0.0.1",
+        "port": str(port),
+        "user": "postgres",
+        "password": PASSWORD,
+        "dbname": "postgres",
+        "sslmode": "require",
+        "connect_timeout": "20",
+    } | options
+    return " ".join(f"{key}={value}" for key, value in given.items())
 
 
 class RouterProcess:
@@ -90,14 +109,4 @@ class RouterProcess:
 
     def dsn(self, name: str, **options: str) -> str:
         """libpq's connection string to ``name`` through this router."""
-        given = {
-            "host": name,
-            "hostaddr": "127.0.0.1",
-            "port": str(self.port),
-            "user": "postgres",
-            "password": PASSWORD,
-            "dbname": "postgres",
-            "sslmode": "require",
-            "connect_timeout": "20",
-        } | options
-        return " ".join(f"{key}={value}" for key, value in given.items())
+        return _dsn(name, self.port, **options)

@@ -21,6 +21,14 @@ from router.tls_postgres import Postgres
 def sleeping(router: RouterProcess, server: Postgres) -> tuple[psycopg.Connection, list[str], threading.Thread]:
     """A connection in the middle of ``pg_sleep``, what came of it, and its thread."""
     connection = psycopg.connect(router.dsn(server.names[0]), autocommit=True)
+    outcome, thread = asleep(connection)
+    with psycopg.connect(router.dsn(server.names[0])) as watcher:
+        eventually("the query runs", lambda: is_sleeping(watcher, connection.info.backend_pid))
+    return connection, outcome, thread
+
+
+def asleep(connection: psycopg.Connection) -> tuple[list[str], threading.Thread]:
+    """Begins ``pg_sleep``: what came of it, and its thread."""
     outcome: list[str] = []
 
     def sleep() -> None:
@@ -32,9 +40,7 @@ def sleeping(router: RouterProcess, server: Postgres) -> tuple[psycopg.Connectio
 
     thread = threading.Thread(target=sleep)
     thread.start()
-    with psycopg.connect(router.dsn(server.names[0])) as watcher:
-        eventually("the query runs", lambda: is_sleeping(watcher, connection.info.backend_pid))
-    return connection, outcome, thread
+    return outcome, thread
 
 
 def is_sleeping(watcher: psycopg.Connection, pid: int) -> bool:

@@ -142,7 +142,7 @@ def test_a_server_without_tls_is_an_error_of_the_service(router: RouterProcess):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=decline, args=(listener,))
         thread.start()
-        router.routes(Route("s", ("plain.localhost",), "127.0.0.1", listener.getsockname()[1], RouteState.OPEN))
+        router.routes(Route("s", ("plain.localhost",), (listener.getsockname(),), RouteState.OPEN))
         router.start("--hold-seconds", "0.3")
         with pytest.raises(psycopg.OperationalError, match="internal error"):
             psycopg.connect(router.dsn("plain.localhost"))

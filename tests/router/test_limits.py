@@ -145,7 +145,7 @@ def waits_for_client(router: RouterProcess, server: Postgres) -> bool:
 
 def test_an_end_in_one_direction_leaves_the_other_open(router: RouterProcess):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        router.routes(Route("s", ("half.localhost",), "127.0.0.1", listener.getsockname()[1], RouteState.OPEN))
+        router.routes(Route("s", ("half.localhost",), (listener.getsockname(),), RouteState.OPEN))
         router.start()
         hello, bulk = client_hello("half.localhost"), bytes(range(256)) * 40_000
         with dial(router.port) as client:
@@ -175,7 +175,7 @@ def test_an_end_in_one_direction_leaves_the_other_open(router: RouterProcess):
 
 def test_a_reset_of_one_side_ends_the_other(router: RouterProcess):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        router.routes(Route("s", ("reset.localhost",), "127.0.0.1", listener.getsockname()[1], RouteState.OPEN))
+        router.routes(Route("s", ("reset.localhost",), (listener.getsockname(),), RouteState.OPEN))
         router.start()
         with dial(router.port) as client:
             client.sendall(client_hello("reset.localhost"))

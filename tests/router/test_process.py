@@ -29,6 +29,7 @@ def test_the_status_file_says_who_listens_where(router: RouterProcess):
         "pid": router.process.pid,
         "port": router.port,
         "version": __version__,
+        "table": 2,
         "started_at": status["started_at"],
     }
     dial(router.port).close()

@@ -57,11 +57,11 @@ def test_a_client_of_a_held_route_goes_where_it_has_moved(
     router: RouterProcess, postgres_17: Postgres, postgres_18: Postgres
 ):
     names = ("moving.localhost",)
-    router.routes(Route("s", names, "127.0.0.1", postgres_17.port, RouteState.HELD))
+    router.routes(Route("s", names, (("127.0.0.1", postgres_17.port),), RouteState.HELD))
     router.start()
     client = Connecting(router.dsn(names[0]))
     assert client.still_waits()
-    router.routes(Route("s", names, "127.0.0.1", postgres_18.port, RouteState.OPEN))
+    router.routes(Route("s", names, (("127.0.0.1", postgres_18.port),), RouteState.OPEN))
     assert client.result() == "connected to 18"
 
 
@@ -96,7 +96,7 @@ def test_a_client_that_does_not_wait_any_longer_is_forgotten(router: RouterProce
 
 def test_a_client_waits_for_a_server_that_refuses_connections(router: RouterProcess):
     port, hello = free_port(), client_hello("late.localhost")
-    router.routes(Route("s", ("late.localhost",), "127.0.0.1", port, RouteState.OPEN))
+    router.routes(Route("s", ("late.localhost",), (("127.0.0.1", port),), RouteState.OPEN))
     router.start()
     with ask_for_tls(router.port) as sock:
         sock.sendall(hello)
@@ -131,7 +131,7 @@ def test_a_name_works_from_the_moment_it_is_in_the_table(router: RouterProcess, 
     router.start()
     for turn in range(20):
         name = f"fresh-{turn}.localhost"
-        router.routes(Route("s", (name,), "127.0.0.1", postgres_18.port, RouteState.OPEN))
+        router.routes(Route("s", (name,), (("127.0.0.1", postgres_18.port),), RouteState.OPEN))
         with psycopg.connect(router.dsn(name)) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
@@ -154,7 +154,7 @@ def test_connections_of_a_route_that_is_gone_or_elsewhere_are_closed(
         psycopg.connect(router.dsn(postgres_17.names[0]), autocommit=True) as other,
         psycopg.connect(router.dsn(postgres_18.names[0]), autocommit=True) as connection,
     ):
-        elsewhere = Route("s", postgres_18.names, "127.0.0.1", free_port(), RouteState.OPEN)
+        elsewhere = Route("s", postgres_18.names, (("127.0.0.1", free_port()),), RouteState.OPEN)
         router.routes(route_to(postgres_17), *([elsewhere] if what == "moved" else []))
         eventually("the connection is closed", lambda: is_closed(connection), within=1.5)
         assert not is_closed(other)
@@ -164,11 +164,11 @@ def test_connections_of_a_route_that_is_held_or_renamed_go_on(router: RouterProc
     router.routes(route_to(postgres_18, service="s"))
     router.start()
     with psycopg.connect(router.dsn(postgres_18.names[0]), autocommit=True) as connection:
-        router.routes(Route("s", ("new.localhost",), "127.0.0.1", postgres_18.port, RouteState.HELD))
+        router.routes(Route("s", ("new.localhost",), (("127.0.0.1", postgres_18.port),), RouteState.HELD))
         held = Connecting(router.dsn("new.localhost"))
         assert held.still_waits()  # so the router has read the table
         assert not is_closed(connection)
-        router.routes(Route("s", ("new.localhost",), "127.0.0.1", postgres_18.port, RouteState.OPEN))
+        router.routes(Route("s", ("new.localhost",), (("127.0.0.1", postgres_18.port),), RouteState.OPEN))
         assert held.result() == "connected to 18"
 
 

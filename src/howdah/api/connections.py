@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from howdah.api.rendering import USERNAME
+from howdah.domain.names import read_only
 
 DATABASE = "postgres"
 CA_FILE = "postgres-ca-certificate.pem"
@@ -49,9 +50,17 @@ def connection_string(target: Target) -> str:
     return target.url("postgres", _BOUND | target.dialled)
 
 
-def connections(target: Target) -> dict[str, Any]:
-    """Strings per driver: as they stand (encrypted, bound where the driver can), and verifying the server in full."""
-    return {"direct": _direct(target), "verified": _verified(target), "pooled": None, "notes": _notes(target)}
+def connections(target: Target, *, has_standbys: bool) -> dict[str, Any]:
+    """Strings per driver: as they stand (encrypted, bound where the driver can), and verifying the server in full; and
+    both with the read-only name, where there is one."""
+    reading = replace(target, hostname=read_only(target.hostname)) if has_standbys else None
+    return {
+        "direct": _direct(target),
+        "verified": _verified(target),
+        "readOnly": None if reading is None else {"direct": _direct(reading), "verified": _verified(reading)},
+        "pooled": None,
+        "notes": _notes(target, reading),
+    }
 
 
 def _direct(target: Target) -> dict[str, str]:
@@ -109,17 +118,23 @@ def _environment(target: Target, url: str, variables: Parameters) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
-def _notes(target: Target) -> list[str]:
+def _notes(target: Target, reading: Target | None) -> list[str]:
     notes = [
         f"The verified strings look for {CA_FILE} in the working directory: download it from caCertificates.",
         "Pooled connections are not yet supported.",
     ]
+    if reading is not None:
+        notes.append(
+            "The strings of readOnly reach a standby, all others the primary: none of them needs target_session_attrs,"
+            " and a value of it that the other kind of server fulfils makes them fail."
+        )
     if target.password is None:
         notes.append("Without a password here: it is shown when the service is created or its password is reset.")
     if target.hostaddr is not None:
+        names = target.hostname if reading is None else f"{target.hostname} {reading.hostname}"
         notes.append(
             "The hostname does not resolve on the server's machine. asyncpg, JDBC, node-postgres and pgx have no"
-            f" hostaddr and need this line in /etc/hosts: {target.hostaddr} {target.hostname}"
+            f" hostaddr and need this line in /etc/hosts: {target.hostaddr} {names}"
         )
     return notes
 

@@ -278,10 +278,19 @@ _CATALOG = record(
 
 _STRINGS: Schema = {"type": "object", "additionalProperties": TEXT}
 
+_BY_DRIVER: dict[str, Schema] = {
+    "direct": described(_STRINGS, "By driver: encrypted, and channel-bound where the driver can"),
+    "verified": described(_STRINGS, "By driver: verifying the server by its CA certificates too"),
+}
+
 _CONNECTIONS = record(
     {
-        "direct": described(_STRINGS, "By driver: encrypted, and channel-bound where the driver can"),
-        "verified": described(_STRINGS, "By driver: verifying the server by its CA certificates too"),
+        **_BY_DRIVER,
+        "readOnly": described(
+            nullable(record(_BY_DRIVER)),
+            "The same with the read-only name, which reaches a standby; null for a service with the haType none."
+            " All others reach the primary",
+        ),
         "pooled": {"type": "null", "description": "Not yet supported"},
         "notes": array(TEXT),
     }

@@ -14,6 +14,7 @@ from howdah.control.clock import Clock
 from howdah.control.vault import Kind, Vault
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId
+from howdah.domain.names import with_read_only
 from howdah.domain.states import ServiceState
 from howdah.security import certificates
 from howdah.security.certificates import Leaf, Root
@@ -35,9 +36,10 @@ class Issued:
 
 
 def issue_first(service: ServiceId, hostname: str, now: datetime) -> Issued:
-    """Roots and a certificate for a new service. Takes a millisecond of CPU."""
+    """Roots and a certificate for a new service, and for its read-only name, since it may get standbys later. Takes a
+    millisecond of CPU."""
     roots = certificates.new_roots(service.ubid, now)
-    leaf = certificates.issue(roots, service=service.ubid, hostnames=[hostname], now=now)
+    leaf = certificates.issue(roots, service=service.ubid, hostnames=with_read_only([hostname]), now=now)
     keys = {
         Kind.FIRST_ROOT_KEY: roots[0].key,
         Kind.SECOND_ROOT_KEY: roots[1].key,
@@ -47,12 +49,13 @@ def issue_first(service: ServiceId, hostname: str, now: datetime) -> Issued:
 
 
 def reissue(connection: Connection, vault: Vault, service: ServiceId, now: datetime) -> None:
-    """A new certificate, with a new key, for the names that the service has now. Inside a transaction."""
+    """A new certificate, with a new key, for the names that the service has now, and the read-only name of each.
+    Inside a transaction."""
     stored = services.within(connection, service)
     if stored is None:
         return
     roots = _roots(stored.ca_certificates, service, secrets.within(connection, service), vault)
-    names = hostnames.within(connection, service)
+    names = with_read_only(hostnames.within(connection, service))
     leaf = certificates.issue(roots, service=service.ubid, hostnames=names, now=now)
     services.set_certificate(connection, service, leaf.chain, leaf.renew_at)
     secrets.put(connection, service, vault.seal(service, {Kind.CERTIFICATE_KEY: leaf.key}))

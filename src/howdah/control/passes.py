@@ -43,6 +43,7 @@ class _Seen:
     endpoint: Endpoint | None
     restart: int
     earliest_restore: datetime | None
+    standbys: tuple[Endpoint, ...]
 
 
 class Passes:
@@ -72,9 +73,13 @@ class Passes:
         if stored is None:
             self._forget(service)
             return None
-        if service in self._happened or await self._died_unseen(stored):
-            self._happened.discard(service)
+        first, happened = service not in self._looked_at, service in self._happened
+        self._looked_at.add(service)
+        self._happened.discard(service)
+        if happened or (first and await _died_unseen(stored)):
             self._publisher.doubt(service)
+        if happened or first:
+            self._publisher.leave_out(service, await _silent(stored.standbys))
         if stored.service.state is ServiceState.DELETING:
             await self._publish_if_possible(service)
             return await self._remove(stored)
@@ -86,20 +91,12 @@ class Passes:
         if status.ready and service not in self._happened:
             self._publisher.trust(service)
         await self._note(spec, status)
+        self._publisher.leave_out(service, ())
         await self._publisher.publish(service)
         self._effects.tell(service, status)
         if status.retry_after is not None:
             return status.retry_after
         return None if status.settled else UNSETTLED
-
-    async def _died_unseen(self, stored: StoredService) -> bool:
-        """Whether a service that ran when the last control plane ended is found dead by the first pass of this one."""
-        service = stored.service
-        if service.id in self._looked_at:
-            return False
-        self._looked_at.add(service.id)
-        endpoint = stored.endpoint
-        return service.state is ServiceState.RUNNING and endpoint is not None and not await _listens(endpoint)
 
     async def _publish_if_possible(self, service: ServiceId) -> None:
         """A route table that a full disk keeps as it was does not keep a service from being deleted, which makes room.
@@ -145,6 +142,7 @@ class Passes:
         self._happened.discard(service)
         self._looked_at.discard(service)
         self._publisher.trust(service)
+        self._publisher.leave_out(service, ())
 
     def _open(self, stored: StoredService, sealed: dict[str, bytes]) -> ServiceSecrets:
         service = stored.service.id
@@ -177,6 +175,18 @@ class Passes:
         finally:
             if opening is not None:
                 self._publisher.close(opening)
+
+
+async def _died_unseen(stored: StoredService) -> bool:
+    """Whether a service that ran when the last control plane ended is found dead by the first pass of this one."""
+    endpoint = stored.endpoint
+    return stored.service.state is ServiceState.RUNNING and endpoint is not None and not await _listens(endpoint)
+
+
+async def _silent(standbys: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Those that have died. One is started again by the next pass, perhaps, and refuses clients while it starts."""
+    listening = await asyncio.gather(*(_listens(standby) for standby in standbys))
+    return tuple(standby for standby, listens in zip(standbys, listening, strict=True) if not listens)
 
 
 async def _listens(endpoint: Endpoint) -> bool:
@@ -216,12 +226,26 @@ def _spec(stored: StoredService, names: tuple[str, ...], followers: list[Service
 def _seen(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> _Seen:
     state, reason = derive(stored, spec, status)
     earliest = status.earliest_restore or stored.service.earliest_restore
-    return _Seen(state, reason, status.primary or stored.endpoint, restart_seen(stored, spec, status), earliest)
+    return _Seen(
+        state=state,
+        reason=reason,
+        endpoint=status.primary or stored.endpoint,
+        restart=restart_seen(stored, spec, status),
+        earliest_restore=earliest,
+        standbys=status.standbys,
+    )
 
 
 def _known(stored: StoredService) -> _Seen:
     service = stored.service
-    return _Seen(service.state, service.state_reason, stored.endpoint, stored.restart_seen, service.earliest_restore)
+    return _Seen(
+        state=service.state,
+        reason=service.state_reason,
+        endpoint=stored.endpoint,
+        restart=stored.restart_seen,
+        earliest_restore=service.earliest_restore,
+        standbys=stored.standbys,
+    )
 
 
 def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus, now: datetime) -> None:
@@ -239,4 +263,5 @@ def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus, now
         endpoint=seen.endpoint,
         restart_seen=seen.restart,
         earliest_restore=seen.earliest_restore,
+        standbys=seen.standbys,
     )

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
-from howdah.domain.routes import Route, RouteState, encode_routes
+from howdah.domain.names import read_only
+from howdah.domain.routes import Address, Route, RouteState, encode_routes
 from howdah.domain.services import Endpoint
-from howdah.domain.states import ServiceState
+from howdah.domain.states import HaType, ServiceState
 from howdah.store import hostnames, services
 from howdah.store.services import Place
 from howdah.store.store import Store
-
-_ANYWHERE = Endpoint("127.0.0.1", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,26 @@ def route(place: Place, names: tuple[str, ...], opening: Opening | None, *, doub
     elif place.endpoint is not None and place.state is ServiceState.RUNNING and not doubted:
         endpoint, state = place.endpoint, RouteState.OPEN
     else:
-        endpoint, state = place.endpoint or _ANYWHERE, RouteState.HELD
-    return Route(place.service.ubid, names, endpoint.host, endpoint.port, state)
+        endpoint, state = place.endpoint, RouteState.HELD
+    return Route(place.service.ubid, names, () if endpoint is None else _addresses(endpoint), state)
+
+
+def read_only_route(place: Place, names: tuple[str, ...], left_out: frozenset[Endpoint] = frozenset()) -> Route | None:
+    """The route of the read-only names: to the standbys that let clients in, whatever the primary does; held when there
+    are none, absent when there are to be none or the service is being deleted."""
+    if place.ha_type is HaType.NONE or place.state is ServiceState.DELETING:
+        return None
+    standbys = [standby for standby in place.standbys if standby not in left_out]
+    return Route(
+        service=f"{place.service.ubid}-ro",
+        names=tuple(read_only(name) for name in names),
+        servers=_addresses(*standbys),
+        state=RouteState.OPEN if standbys else RouteState.HELD,
+    )
+
+
+def _addresses(*endpoints: Endpoint) -> tuple[Address, ...]:
+    return tuple((endpoint.host, endpoint.port) for endpoint in endpoints)
 
 
 class Publisher:
@@ -57,10 +75,11 @@ class Publisher:
         self._store = store
         self._file = file
         self._also = also
-        self._table: dict[ServiceId, Route] = {}
+        self._table: dict[ServiceId, tuple[Route, ...]] = {}
         self._stale: set[ServiceId] = set()
         self._openings: dict[ServiceId, Opening] = {}
         self._doubted: set[ServiceId] = set()
+        self._left_out: dict[ServiceId, frozenset[Endpoint]] = {}
         self._turn = asyncio.Lock()
         self._in_place = False
         # One thread: what a cancelled call has begun is in place before the next table, never after it.
@@ -79,7 +98,7 @@ class Publisher:
                 self._stale.discard(service)
             if self._in_place:
                 return
-            table = list(self._table.values())
+            table = list(itertools.chain.from_iterable(self._table.values()))
             try:
                 await asyncio.get_running_loop().run_in_executor(self._writer, self._replace, table)
             except Unavailable as error:
@@ -110,19 +129,33 @@ class Publisher:
         """It was seen to be ready since."""
         self._doubted.discard(service)
 
+    def leave_out(self, service: ServiceId, standbys: Collection[Endpoint]) -> None:
+        """From the next publishing on the read-only route does without these, and no others, of its standbys."""
+        if standbys:
+            self._left_out[service] = frozenset(standbys)
+        else:
+            self._left_out.pop(service, None)
+
     def _refresh(self, service: ServiceId) -> None:
-        with self._store.snapshot():
-            place, names = services.place(self._store, service), hostnames.of(self._store, service)
-        fresh = None
-        if place is not None:
-            fresh = route(place, names, self._openings.get(service), doubted=service in self._doubted)
-        if fresh == self._table.get(service):
+        fresh = self._routes(service)
+        if fresh == self._table.get(service, ()):
             return
         self._in_place = False
-        if fresh is None:
-            del self._table[service]
-        else:
+        if fresh:
             self._table[service] = fresh
+        else:
+            del self._table[service]
+
+    def _routes(self, service: ServiceId) -> tuple[Route, ...]:
+        with self._store.snapshot():
+            place, names = services.place(self._store, service), hostnames.of(self._store, service)
+        if place is None:
+            return ()
+        made = (
+            route(place, names, self._openings.get(service), doubted=service in self._doubted),
+            read_only_route(place, names, self._left_out.get(service, frozenset())),
+        )
+        return tuple(one for one in made if one is not None)
 
     def _replace(self, table: list[Route]) -> None:
         self._also(table)

@@ -22,6 +22,7 @@ import structlog
 from howdah import __version__
 from howdah.control.paths import log_directory, router_directory, router_port_file, routes_file
 from howdah.domain.errors import SetupError
+from howdah.domain.routes import FORMAT_VERSION
 from howdah.domain.settings import RouterSettings
 from howdah.router.handover import leave_command
 
@@ -40,11 +41,12 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RouterStatus:
-    """What a router says of itself once it listens."""
+    """What a router says of itself once it listens. ``table``: the newest version of route tables that it reads."""
 
     pid: int
     port: int
     version: object
+    table: object
     started_at: object
 
 
@@ -120,7 +122,7 @@ class RouterProcess:
         pid, port = status.get("pid"), status.get("port")
         if not isinstance(pid, int) or not isinstance(port, int) or not self._is_router(pid):
             return None
-        return RouterStatus(pid, port, status.get("version"), status.get("started_at"))
+        return RouterStatus(pid, port, status.get("version"), status.get("table"), status.get("started_at"))
 
     def _is_router(self, pid: int) -> bool:
         arguments = _arguments(pid)
@@ -143,8 +145,8 @@ class RouterProcess:
     def _is_outdated(self, running: RouterStatus) -> bool:
         arguments = _arguments(running.pid)
         addresses = tuple(value for option, value in itertools.pairwise(arguments) if option == "--address")
-        asked = (__version__, self._settings.addresses, self.port or running.port)
-        return asked != (running.version, addresses, running.port)
+        asked = (__version__, FORMAT_VERSION, self._settings.addresses, self.port or running.port)
+        return asked != (running.version, running.table, addresses, running.port)
 
     async def _renew(self, running: RouterStatus) -> RouterStatus | None:
         """It goes on in a new program, with all connections. One that cannot stays as it is."""

@@ -42,8 +42,9 @@ PASSWORD_SECONDS = 10.0
 NAME_SECONDS = 5.0
 """How long a rename waits for the certificate of the new name, so that sslmode=verify-full works when it returns."""
 
-MAX_NAMES = 50
-"""Names of one service at a time; more would make its certificate too large for clients."""
+MAX_NAMES = 25
+"""Hostnames of one service at a time. With the read-only name of each and a long domain its certificate and the
+issuer's are 11 KB then; some clients take no more than 16 KiB."""
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 

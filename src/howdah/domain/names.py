@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 
 from howdah.domain.errors import BadRequest
 from howdah.domain.ids import ServiceId
 
 MAX_NAME = 50
 MAX_SLUG = 54
+MAX_LABEL = 63
+_READ_ONLY = "-ro"
 _NAME = re.compile(r"[A-Za-z0-9 _.-]+", re.ASCII)
 _NOT_SLUG = re.compile(r"[^a-z0-9]+", re.ASCII)
 
@@ -38,3 +41,18 @@ def slug(name: str) -> str:
 def new_hostname(*, name: str, service: ServiceId, region: str, provider: str, domain: str) -> str:
     """A hostname for a service of that name; its random part differs from call to call."""
     return f"{slug(name)}-{secrets.token_hex(4)}.{service.ubid}.c0.{region}.{provider}.pg.{domain}"
+
+
+def read_only(hostname: str) -> str:
+    """The name that reaches the standbys of the service with that hostname: ``-ro`` after its first label, whose slug
+    is cut where it would get too long. Its random part stays, so that no two hostnames share one."""
+    label, _, rest = hostname.partition(".")
+    start, _, random_part = label.rpartition("-")
+    end = f"-{random_part}{_READ_ONLY}"
+    return f"{start[: MAX_LABEL - len(end)].rstrip('-')}{end}.{rest}"
+
+
+def with_read_only(hostnames: Iterable[str]) -> list[str]:
+    """Every name of a service: the hostnames, then the read-only name of each."""
+    names = list(hostnames)
+    return names + [read_only(name) for name in names]

@@ -1,12 +1,16 @@
-"""The route table: which hostname reaches which server. The control plane writes it, the router reads it.
+"""The route table: which hostname reaches which servers. The control plane writes it, the router reads it.
 
 A file of JSON, replaced by rename:
 
-    {"version": 1, "services": {"<ubid>": {"names": ["<hostname>", …], "host": "127.0.0.1", "port": 20001,
-                                           "state": "open" | "held"}}}
+    {"version": 2, "services": {"<key>": {"names": ["<hostname>", …], "servers": [["127.0.0.1", 20001], …],
+                                          "state": "open" | "held"}}}
 
-``held``: new connections wait at the router (bounded) until the route opens, moves or goes away. A held route may have
-port 0: its server has no port yet, since a hostname is held from the moment it exists. An open route never has.
+The key is a service's ubid, and ``<ubid>-ro`` for its read-only name. ``held``: new connections wait at the router
+(bounded) until the route opens, moves or goes away. A held route may have no server, since a hostname is held from the
+moment it exists; its servers, as those of an open one, keep the connections that they have.
+
+A router that has been upgraded already may find the table of an older control plane: version 1 has one server,
+``"host"`` and ``"port"``, and port 0 for none.
 """
 
 from __future__ import annotations
@@ -17,7 +21,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+Address = tuple[str, int]
+"""Host and port of a server."""
 
 
 class RouteState(StrEnum):
@@ -27,19 +34,18 @@ class RouteState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One service's hostnames (lower case) and the server that they reach now."""
+    """Hostnames (lower case) of one service, and the servers that they reach now: any of these will do."""
 
     service: str
     names: tuple[str, ...]
-    host: str
-    port: int
+    servers: tuple[Address, ...]
     state: RouteState
 
 
 def encode_routes(routes: Iterable[Route]) -> bytes:
     """The file's content for ``routes``."""
     services = {
-        route.service: {"names": list(route.names), "host": route.host, "port": route.port, "state": route.state}
+        route.service: {"names": list(route.names), "servers": list(route.servers), "state": route.state}
         for route in routes
     }
     return json.dumps({"version": FORMAT_VERSION, "services": services}).encode()
@@ -48,12 +54,23 @@ def encode_routes(routes: Iterable[Route]) -> bytes:
 def decode_routes(content: bytes) -> tuple[Route, ...]:
     """The routes in a file's content. Raises ValueError when it is not a route table of a known version."""
     table: Any = json.loads(content)
-    if not isinstance(table, dict) or cast("dict[str, Any]", table).get("version") != FORMAT_VERSION:
-        raise ValueError(f"not a route table of version {FORMAT_VERSION}")
+    version = cast("dict[str, Any]", table).get("version") if isinstance(table, dict) else None
+    if version not in (1, FORMAT_VERSION):
+        raise ValueError(f"not a route table of version 1 or {FORMAT_VERSION}")
+    servers = _one_server if version == 1 else _servers
     try:
         return tuple(
-            Route(service, tuple(entry["names"]), entry["host"], int(entry["port"]), RouteState(entry["state"]))
+            Route(service, tuple(entry["names"]), servers(entry), RouteState(entry["state"]))
             for service, entry in cast("dict[str, Any]", table)["services"].items()
         )
     except (KeyError, TypeError, AttributeError) as broken:
         raise ValueError(f"a route table with a broken entry: {broken!r}") from None
+
+
+def _servers(entry: dict[str, Any]) -> tuple[Address, ...]:
+    return tuple((host, int(port)) for host, port in entry["servers"])
+
+
+def _one_server(entry: dict[str, Any]) -> tuple[Address, ...]:
+    host, port = entry["host"], int(entry["port"])
+    return ((host, port),) if port else ()

@@ -69,14 +69,16 @@ class ServiceStatus:
 
     ready: a client can connect, with everything that ``spec`` asked for in effect but perhaps a new password.
     primary: where the primary listens or will listen; None until the engine has chosen.
+    standbys: where the standbys that let clients in listen, whatever state the primary is in. One that is not named is
+    taken from the read-only name's route, and its clients are disconnected.
     reason: why it is not ready, in words for the user; None when nothing is wrong.
     restart, password_version, certificate: which of the spec's values are in effect now (certificate: PEM).
     settled: nothing is left to do for this spec until something changes.
     retry_after: seconds after which another pass makes sense (back-off); None: at once unless settled.
     restoring: how far its restoration is (one of the three states of it); None when there is none, or it is over.
     earliest_restore: the first moment to which it can be restored (UTC); None while that is not known.
-    standbys: where standbys that let clients in listen. moving: new clients wait until it is ready again: another
-    server is about to become the primary, or has just become it.
+    moving: new clients wait until it is ready again: another server is about to become the primary, or has just become
+    it.
     """
 
     ready: bool

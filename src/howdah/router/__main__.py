@@ -17,6 +17,7 @@ from types import FrameType
 
 from howdah import __version__
 from howdah.domain.errors import SetupError
+from howdah.domain.routes import FORMAT_VERSION
 from howdah.readiness import say_ready
 from howdah.router.handover import Inherited, execute, hold, inherited, left_command
 from howdah.router.listen import listen
@@ -128,6 +129,7 @@ def _write_status(path: Path, port: int) -> None:
         "pid": os.getpid(),
         "port": port,
         "version": __version__,
+        "table": FORMAT_VERSION,
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     fresh = path.with_name(f"{path.name}.{os.getpid()}")

@@ -14,11 +14,10 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from howdah.domain.routes import Route, RouteState
 from howdah.router.live import LiveConnections
 from howdah.router.poller import Poller
 from howdah.router.splice import Pair, Side
@@ -104,7 +103,8 @@ def revive(pairs: Sequence[dict[str, Any]], poller: Poller, live: LiveConnection
             _socket(described["client"]["fd"]),
             _socket(described["server"]["fd"]),
             address=described["address"],
-            route=Route(**route | {"names": tuple(route["names"]), "state": RouteState(route["state"])}),
+            service=route["service"],
+            server_address=(route["host"], route["port"]),
             poller=poller,
             ended=live.remove,
         )
@@ -139,9 +139,10 @@ def _next_file(status_file: Path) -> Path:
 
 
 def _described(pair: Pair) -> dict[str, Any]:
+    host, port = pair.server_address
     return {
         "address": pair.address,
-        "route": asdict(pair.route),
+        "route": {"service": pair.service, "host": host, "port": port},
         "client": _side(pair.client),
         "server": _side(pair.server),
     }

@@ -131,7 +131,7 @@ class Router:
         changed = self._context.table.generation != self._generation
         if changed:
             self._generation = self._context.table.generation
-            if closed := self._context.live.close_misrouted(self._context.table.of_service):
+            if closed := self._context.live.close_misrouted(self._context.table.leads_to):
                 self._context.log.info("closed_misrouted", connections=closed)
         for running in tuple(self._sessions):
             if (wait := running.wait) is None:
@@ -214,7 +214,8 @@ class Router:
             running.client,
             routed.server,
             address=running.address,
-            route=routed.route,
+            service=routed.service,
+            server_address=routed.address,
             poller=self._poller,
             ended=live.remove,
         )

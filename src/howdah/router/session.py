@@ -8,15 +8,17 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from howdah.domain.routes import Route, RouteState
+from howdah.domain.routes import Address, Route, RouteState
 from howdah.router.greeting import Cancel, Hello, Refused, greeting
-from howdah.router.live import Address, LiveConnections
+from howdah.router.live import LiveConnections
 from howdah.router.log import Log
 from howdah.router.startup import SSL_REQUEST, Alert, fatal, fatal_alert
 from howdah.router.table import RouteTable
 from howdah.router.waits import CHUNK, Ended, Wait, Waiting, Woken, connect, linger, receive, send
 
 RETRY_SECONDS = 0.02
+PATIENCE_SECONDS = 1.0
+"""For a server that does not answer while there is another one to try."""
 LINGER_SECONDS = 2.0
 CANCEL_SECONDS = 5.0
 
@@ -41,9 +43,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The server has the ClientHello: from here on copy bytes."""
+    """A server has the ClientHello: from here on copy bytes. ``service``: the key of the route; ``address``: which of
+    its servers."""
 
-    route: Route
+    service: str
+    address: Address
     server: socket.socket
 
 
@@ -103,10 +107,9 @@ def _route(client: socket.socket, hello: Hello, context: Context) -> Session:
         again = until
         if route.state is RouteState.OPEN:
             try:
-                return Routed(route, (yield from _dial(route, hello, until)))
+                return (yield from _reach(route, hello, until, context))
             except OSError as error:
                 problem = str(error)
-                context.log.warning("dial_failed", service=route.service, port=route.port, error=problem)
             again = min(until, time.monotonic() + RETRY_SECONDS)
         if time.monotonic() >= until:
             context.log.error("not_routed", service=route.service, waited=context.limits.hold, error=problem)
@@ -117,12 +120,36 @@ def _route(client: socket.socket, hello: Hello, context: Context) -> Session:
             raise Ended("the client did not wait")
 
 
-def _dial(route: Route, hello: Hello, until: float) -> Generator[Wait, Woken, socket.socket]:
-    """A connection to the server of ``route`` that has got the ClientHello. Raises OSError."""
-    server = _socket(route.host)
+def _reach(route: Route, hello: Hello, until: float, context: Context) -> Generator[Wait, Woken, Routed]:
+    """The server of ``route`` with the fewest connections, another one if that cannot be had. Raises OSError when none
+    can."""
+    problem: OSError = ConnectionError("it has no server")
+    others = len(route.servers)
+    for address in context.live.least_loaded_first(route.servers):
+        others -= 1
+        patience = min(until, time.monotonic() + PATIENCE_SECONDS) if others else until
+        try:
+            with context.live.dialling(address):
+                server = yield from _dial(address, hello, patience)
+        except OSError as error:
+            problem = error
+            context.log.warning("dial_failed", service=route.service, port=address[1], error=str(error))
+            continue
+        # The table may have been replaced meanwhile, and connections that it misroutes closed: this one was not yet
+        # among them.
+        if context.table.leads_to(route.service, address):
+            return Routed(route.service, address, server)
+        server.close()
+        problem = ConnectionError("it has moved to another server")
+    raise problem
+
+
+def _dial(address: Address, hello: Hello, until: float) -> Generator[Wait, Woken, socket.socket]:
+    """A connection to a server that has got the ClientHello. Raises OSError."""
+    server = _socket(address[0])
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        yield from connect(server, (route.host, route.port), until)
+        yield from connect(server, address, until)
         if not hello.direct:
             yield from send(server, SSL_REQUEST, until)
             answer = yield from receive(server, 1, until)

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT
 
-from howdah.domain.routes import Route
+from howdah.domain.routes import Address
 from howdah.router.poller import Poller
 
 BUFFER = memoryview(bytearray(128 * 1024))
@@ -125,9 +125,10 @@ class Side:
 
 
 class Pair:
-    """A routed connection. ``ended`` is called once, when both sockets are closed."""
+    """A routed connection. ``address``: the client's; ``service``, ``server_address``: the key of its route, and which
+    of its servers it has. ``ended`` is called once, when both sockets are closed."""
 
-    __slots__ = ("address", "client", "closed", "ended", "poller", "route", "server")
+    __slots__ = ("address", "client", "closed", "ended", "poller", "server", "server_address", "service")
 
     def __init__(
         self,
@@ -135,12 +136,14 @@ class Pair:
         server: socket.socket,
         *,
         address: str,
-        route: Route,
+        service: str,
+        server_address: Address,
         poller: Poller,
         ended: Callable[[Pair], None],
     ) -> None:
         self.address = address
-        self.route = route
+        self.service = service
+        self.server_address = server_address
         self.poller = poller
         self.ended = ended
         self.closed = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from howdah.domain.routes import Route, decode_routes
+from howdah.domain.routes import Address, Route, decode_routes
 from howdah.router.log import Log
 
 
@@ -48,5 +48,7 @@ class RouteTable:
         """The route of a hostname in lower case."""
         return self._by_name.get(name)
 
-    def of_service(self, service: str) -> Route | None:
-        return self._by_service.get(service)
+    def leads_to(self, service: str, server: Address) -> bool:
+        """Whether the service is served by that server now."""
+        route = self._by_service.get(service)
+        return route is not None and server in route.servers

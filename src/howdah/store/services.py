@@ -31,7 +31,8 @@ class StoredService:
     """A service with what only the control plane needs to know. ``service.password`` is empty.
 
     restart, password_version: as in ``ServiceSpec``; restart_seen: which restart the engine has done, 0 at first.
-    endpoint: where its primary was last seen. renew_at: when the certificate is due.
+    endpoint: where its primary was last seen; standbys: and the standbys that let clients in. renew_at: when the
+    certificate is due.
     timeline, source, backup, switchover, accept_loss, follows: as in ``ServiceSpec``. restored_at: since when it needs
     its source no more.
     """
@@ -51,17 +52,20 @@ class StoredService:
     switchover: int = 0
     accept_loss: int = 0
     follows: ServiceId | None = None
+    standbys: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A service, its state, the restart that is wanted, and where its primary was last seen: what a route
-    is made from."""
+    """A service, its state, the restart and the kind of high availability that are wanted, and where its primary and
+    the standbys that let clients in were last seen: what its routes are made from."""
 
     service: ServiceId
     state: ServiceState
     restart: int
     endpoint: Endpoint | None
+    ha_type: HaType = HaType.NONE
+    standbys: tuple[Endpoint, ...] = ()
 
 
 _SERVICE = (
@@ -102,6 +106,7 @@ _MORE = (
     services.c.switchover,
     services.c.accept_loss,
     services.c.follows,
+    services.c.standbys,
 )
 _NAMED = services.join(hostnames, (hostnames.c.service == services.c.id) & hostnames.c.expires_at.is_(None))
 _WITH_PASSWORD = _NAMED.outerjoin(secrets, (secrets.c.service == services.c.id) & (secrets.c.kind == PASSWORD))
@@ -139,7 +144,16 @@ _FOLLOWERS = (
     .order_by(services.c.number)
 )
 _ALL_FOLLOWERS = Prepared(_FOLLOWERS)
-_PLACE = Prepared(select(services.c.state, services.c.restart, services.c.host, services.c.port).where(_ID))
+_PLACE = Prepared(
+    select(
+        services.c.state,
+        services.c.restart,
+        services.c.host,
+        services.c.port,
+        services.c.ha_type,
+        services.c.standbys,
+    ).where(_ID)
+)
 
 
 def visible(store: Store, organization: UUID, service: ServiceId) -> tuple[Service, bytes] | None:
@@ -175,7 +189,12 @@ def due_for_renewal(store: Store, now: datetime, *, latest: datetime) -> list[Se
 
 def place(store: Store, service: ServiceId) -> Place | None:
     row = store.one(_PLACE, {"id": str(service.uuid)})
-    return None if row is None else Place(service, ServiceState(row[0]), row[1], _endpoint(row[2], row[3]))
+    if row is None:
+        return None
+    state, restart, host, port, ha_type, standbys = row
+    return Place(
+        service, ServiceState(state), restart, _endpoint(host, port), HaType(ha_type), _decode_endpoints(standbys)
+    )
 
 
 def add(connection: Connection, stored: StoredService) -> None:
@@ -211,6 +230,7 @@ def add(connection: Connection, stored: StoredService) -> None:
             restore_target=None if stored.source is None else maybe_to_us(stored.source.target),
             backup=stored.backup,
             follows=None if stored.follows is None else str(stored.follows.uuid),
+            standbys=_encode_endpoints(stored.standbys),
         )
     )
 
@@ -298,6 +318,7 @@ def set_seen(
     endpoint: Endpoint | None,
     restart_seen: int,
     earliest_restore: datetime | None,
+    standbys: Sequence[Endpoint],
 ) -> None:
     _update(
         connection,
@@ -306,6 +327,7 @@ def set_seen(
         port=None if endpoint is None else endpoint.port,
         restart_seen=restart_seen,
         earliest_restore=maybe_to_us(earliest_restore),
+        standbys=_encode_endpoints(standbys),
     )
 
 
@@ -342,7 +364,8 @@ def _service(row: tuple[Any, ...]) -> Service:
 
 def _stored(row: tuple[Any, ...]) -> StoredService:
     ca_certificates, certificate, renew_at, restart, restart_seen, password_version, *more = row[len(_SERVICE) :]
-    host, port, timeline, source_timeline, target, restored_at, backup, switchover, accept_loss, follows = more
+    host, port, timeline, source_timeline, target, restored_at, backup, *servers = more
+    switchover, accept_loss, follows, standbys = servers
     return StoredService(
         service=_service(row),
         ca_certificates=ca_certificates,
@@ -359,6 +382,7 @@ def _stored(row: tuple[Any, ...]) -> StoredService:
         switchover=switchover,
         accept_loss=accept_loss,
         follows=None if follows is None else ServiceId(UUID(follows)),
+        standbys=_decode_endpoints(standbys),
     )
 
 
@@ -368,6 +392,14 @@ def _timeline(text: str) -> TimelineId:
 
 def _endpoint(host: str | None, port: int | None) -> Endpoint | None:
     return None if host is None or port is None else Endpoint(host, port)
+
+
+def _encode_endpoints(endpoints: Sequence[Endpoint]) -> str:
+    return json.dumps([[endpoint.host, endpoint.port] for endpoint in endpoints])
+
+
+def _decode_endpoints(text: str) -> tuple[Endpoint, ...]:
+    return () if text == "[]" else tuple(Endpoint(host, port) for host, port in json.loads(text))
 
 
 def _encode_tags(tags: Sequence[Tag]) -> str:

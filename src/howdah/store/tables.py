@@ -87,9 +87,11 @@ services = Table(
     Column("switchover", Integer, nullable=False, server_default="0"),
     Column("accept_loss", Integer, nullable=False, server_default="0"),
     Column("follows", Text),
+    Column("standbys", Text, nullable=False, server_default="[]"),
 )
-"""Desired state, and what the engine was last seen to have made of it: from ``state`` to ``restart_seen``, and
-``earliest_restore``. That and ``restore_target`` are in microseconds, which is what Postgres counts in."""
+"""Desired state, and what the engine was last seen to have made of it: from ``state`` to ``restart_seen``,
+``earliest_restore`` and ``standbys`` (JSON: ``[[host, port], …]``). ``earliest_restore`` and ``restore_target`` are in
+microseconds, which is what Postgres counts in."""
 Index("uq_services_timeline", services.c.timeline, unique=True)
 
 hostnames = Table(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from howdah.domain.errors import BadRequest
 from howdah.domain.ids import ServiceId
-from howdah.domain.names import check_name, new_hostname, slug
+from howdah.domain.names import check_name, new_hostname, read_only, slug, with_read_only
 
 ID = ServiceId.parse("pg7myrd1j06p3gx4zrm2ze8qz6")
 
@@ -40,6 +40,37 @@ def test_a_hostname_is_a_valid_name_whatever_the_service_is_called(name: str) ->
     assert made.endswith(".pg7myrd1j06p3gx4zrm2ze8qz6.c0.us-west-2.aws.pg.localhost")
     assert len(made) <= 253
     assert made != new_hostname(name=name, service=ID, region="us-west-2", provider="aws", domain="localhost")
+
+
+REST = "pg7myrd1j06p3gx4zrm2ze8qz6.c0.us-west-2.aws.pg.localhost"
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("pg-6d8d2e3e", "pg-6d8d2e3e-ro"),
+        ("a" * 51 + "-6d8d2e3e", "a" * 51 + "-6d8d2e3e-ro"),
+        ("a" * 52 + "-6d8d2e3e", "a" * 51 + "-6d8d2e3e-ro"),
+        ("a" * 50 + "-bcd-6d8d2e3e", "a" * 50 + "-6d8d2e3e-ro"),
+        ("a-ro-6d8d2e3e", "a-ro-6d8d2e3e-ro"),
+    ],
+)
+def test_the_read_only_name_of_a_hostname(label: str, expected: str) -> None:
+    assert read_only(f"{label}.{REST}") == f"{expected}.{REST}"
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9 _.-]{1,50}", fullmatch=True), min_size=1, max_size=4))
+def test_read_only_names_are_valid_stable_and_nobody_else_s(names: list[str]) -> None:
+    hostnames = [
+        new_hostname(name=name, service=ID, region="us-west-2", provider="aws", domain="localhost") for name in names
+    ]
+    made = [read_only(hostname) for hostname in hostnames]
+    assert made == [read_only(hostname) for hostname in hostnames]
+    assert with_read_only(hostnames) == hostnames + made
+    assert len({*hostnames, *made}) == 2 * len(hostnames)
+    for hostname, name in zip(hostnames, made, strict=True):
+        assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name.partition(".")[0])
+        assert name.partition(".")[2] == hostname.partition(".")[2]
 
 
 def test_a_good_name_is_trimmed() -> None:

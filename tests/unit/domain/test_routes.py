@@ -12,8 +12,7 @@ ROUTES = st.builds(
     Route,
     st.text(min_size=1),
     st.lists(st.text()).map(tuple),
-    st.sampled_from(["127.0.0.1", "::1"]),
-    st.integers(0, 65535),
+    st.lists(st.tuples(st.sampled_from(["127.0.0.1", "::1"]), st.integers(1, 65535))).map(tuple),
     st.sampled_from(RouteState),
 )
 
@@ -23,6 +22,17 @@ def test_a_table_comes_back_as_it_was_written(routes: list[Route]) -> None:
     assert decode_routes(encode_routes(routes)) == tuple(routes)
 
 
+def test_a_table_of_the_first_version_is_read_too() -> None:
+    entries = {
+        "a": {"names": ["x", "y"], "host": "127.0.0.1", "port": 20001, "state": "open"},
+        "b": {"names": ["z"], "host": "127.0.0.1", "port": 0, "state": "held"},
+    }
+    assert decode_routes(json.dumps({"version": 1, "services": entries}).encode()) == (
+        Route("a", ("x", "y"), (("127.0.0.1", 20001),), RouteState.OPEN),
+        Route("b", ("z",), (), RouteState.HELD),
+    )
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -30,8 +40,14 @@ def test_a_table_comes_back_as_it_was_written(routes: list[Route]) -> None:
         b"[]",
         b"null",
         b"{}",
-        b'{"version": 2, "services": {}}',
+        b'{"version": 3, "services": {}}',
+        b'{"version": null, "services": {}}',
         b'{"version": 1}',
+        b'{"version": 2}',
+        b'{"version": 2, "services": {"a": {"names": ["x"], "host": "h", "port": 1, "state": "open"}}}',
+        b'{"version": 2, "services": {"a": {"names": ["x"], "servers": [["h"]], "state": "open"}}}',
+        b'{"version": 2, "services": {"a": {"names": ["x"], "servers": [["h", "p"]], "state": "open"}}}',
+        b'{"version": 2, "services": {"a": {"names": ["x"], "servers": 1, "state": "open"}}}',
         b'{"version": 1, "services": []}',
         b'{"version": 1, "services": {"a": 1}}',
         b'{"version": 1, "services": {"a": {"names": ["x"], "host": "h", "port": "p", "state": "open"}}}',
@@ -45,8 +61,8 @@ def test_anything_else_is_a_value_error(content: bytes) -> None:
 
 
 def test_half_a_table_is_no_table() -> None:
-    whole = encode_routes([Route("a", ("x",), "127.0.0.1", 1, RouteState.OPEN)])
-    assert json.loads(whole)["version"] == 1
+    whole = encode_routes([Route("a", ("x",), (("127.0.0.1", 1),), RouteState.OPEN)])
+    assert json.loads(whole)["version"] == 2
     for length in range(len(whole)):
         with pytest.raises(ValueError):
             decode_routes(whole[:length])

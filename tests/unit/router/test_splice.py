@@ -7,11 +7,8 @@ from select import EPOLLIN
 
 import pytest
 
-from howdah.domain.routes import Route, RouteState
 from howdah.router.poller import Poller
 from howdah.router.splice import Pair
-
-ROUTE = Route("s", ("a.example",), "127.0.0.1", 1, RouteState.OPEN)
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
@@ -45,7 +42,15 @@ class Spliced:
 def spliced() -> Iterator[Spliced]:
     (client, client_side), (server, server_side) = connected(), connected()
     poller, ended = Poller(), []
-    pair = Pair(client_side, server_side, address="loopback", route=ROUTE, poller=poller, ended=ended.append)
+    pair = Pair(
+        client_side,
+        server_side,
+        address="loopback",
+        service="s",
+        server_address=("127.0.0.1", 1),
+        poller=poller,
+        ended=ended.append,
+    )
     pair.start()
     yield Spliced(client, server, pair, poller, ended)
     pair.close()

@@ -7,8 +7,9 @@ from howdah.domain.routes import Route, RouteState, encode_routes
 from howdah.router.log import Log
 from howdah.router.table import RouteTable
 
-ROUTE = Route("s", ("a.example", "b.example"), "127.0.0.1", 20001, RouteState.OPEN)
-MOVED = Route("s", ("b.example",), "127.0.0.1", 20002, RouteState.HELD)
+FIRST, SECOND = ("127.0.0.1", 20001), ("127.0.0.1", 20002)
+ROUTE = Route("s", ("a.example", "b.example"), (FIRST,), RouteState.OPEN)
+MOVED = Route("s", ("b.example",), (SECOND,), RouteState.HELD)
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -24,10 +25,16 @@ def table_of(path: Path, *routes: Route) -> RouteTable:
     return table
 
 
-def test_a_route_is_found_by_each_of_its_names_and_by_its_service(tmp_path: Path):
+def test_a_route_is_found_by_each_of_its_names(tmp_path: Path):
     table = table_of(tmp_path / "routes.json", ROUTE)
-    assert [table.named("a.example"), table.named("b.example"), table.of_service("s")] == [ROUTE] * 3
-    assert table.named("c.example") is table.of_service("t") is None
+    assert [table.named("a.example"), table.named("b.example"), table.named("c.example")] == [ROUTE, ROUTE, None]
+
+
+def test_a_service_is_served_by_the_servers_of_its_route_and_no_others(tmp_path: Path):
+    table = table_of(tmp_path / "routes.json", ROUTE, Route("s-ro", (), (SECOND, FIRST), RouteState.HELD))
+    assert (table.leads_to("s", FIRST), table.leads_to("s", SECOND)) == (True, False)
+    assert (table.leads_to("s-ro", FIRST), table.leads_to("s-ro", SECOND)) == (True, True)
+    assert not table.leads_to("t", FIRST)
 
 
 def test_a_replaced_table_is_read_and_an_unchanged_one_is_not(tmp_path: Path):
@@ -45,11 +52,11 @@ def test_a_table_replaced_within_the_same_clock_tick_is_noticed(tmp_path: Path):
     path = tmp_path / "routes.json"
     table = table_of(path, ROUTE)
     before = path.stat()
-    replace(path, encode_routes([Route("s", ROUTE.names, ROUTE.host, 20009, ROUTE.state)]))
+    replace(path, encode_routes([Route("s", ROUTE.names, (SECOND,), ROUTE.state)]))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     table.refresh()
     assert (found := table.named("a.example")) is not None
-    assert found.port == 20009
+    assert found.servers == (SECOND,)
 
 
 def test_a_broken_table_leaves_the_last_good_one_and_is_logged_once(tmp_path: Path):
@@ -58,7 +65,7 @@ def test_a_broken_table_leaves_the_last_good_one_and_is_logged_once(tmp_path: Pa
     replace(path, encode_routes([ROUTE]))
     table = RouteTable(path, Log(log))
     table.refresh()
-    for content in (b"{", b'{"version": 2, "services": {}}', b'{"version": 1, "services": {"s": {}}}', b"\xff"):
+    for content in (b"{", b'{"version": 3, "services": {}}', b'{"version": 2, "services": {"s": {}}}', b"\xff"):
         replace(path, content)
         table.refresh()
         table.refresh()

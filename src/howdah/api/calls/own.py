@@ -10,6 +10,7 @@ from howdah.api.call import Call
 from howdah.api.calls.services import target
 from howdah.api.connections import connections
 from howdah.domain.organizations import ApiVersion
+from howdah.domain.states import HaType
 
 
 async def get_catalog(call: Call) -> Response:
@@ -35,7 +36,8 @@ async def get_service_state(call: Call) -> Response:
 async def get_connections(call: Call) -> Response:
     found = call.plane.services.get(call.organization, call.service)
     visible = call.may_see_credentials and call.version is ApiVersion.PREVIEW
-    return call.success(connections(target(call, found, found.password if visible else None)))
+    shown = target(call, found, found.password if visible else None)
+    return call.success(connections(shown, has_standbys=found.ha_type is not HaType.NONE))
 
 
 async def get_health(call: Call) -> Response:
