@@ -25,7 +25,9 @@ def _text(description: str, **rules: object) -> Any:
 
 
 Version = Annotated[PostgresVersion, Field(strict=False, description="Major version of Postgres; 17 when absent")]
-Ha = Annotated[HaType, Field(strict=False, description="High availability; other than none is not yet supported")]
+Ha = Annotated[
+    HaType, Field(strict=False, description="async: one standby; sync: two, and commits wait for one")
+]
 Name = Annotated[
     str,
     _text("Trimmed; need not be unique", minLength=1, maxLength=MAX_NAME, pattern=r"^[A-Za-z0-9 _.-]+$"),
@@ -46,7 +48,12 @@ Password = Annotated[
     ),
 ]
 Command = Annotated[
-    str, _text("promote and switchover are not yet supported", enum=["restart", "promote", "switchover"])
+    str,
+    _text(
+        "promote: of a read replica, which becomes independent; switchover: with high availability, another server"
+        " becomes the primary",
+        enum=["restart", "promote", "switchover"],
+    ),
 ]
 _TAG_PATTERN = "^[a-zA-Z0-9._-]*$"
 
@@ -113,9 +120,21 @@ class PostgresServiceRestoreRequest(TypedDict):
     tags: NotRequired[Tags]
 
 
+@with_config(_STRICT)
+class PostgresServiceReadReplicaRequest(TypedDict):
+    name: Name
+    tags: NotRequired[Tags]
+
+
+@with_config(_STRICT)
+class FailoverRequest(TypedDict):
+    acceptDataLoss: Annotated[bool, Field(description="true: commits that were acknowledged may be lost")]
+
+
 NOT_YET: dict[object, tuple[str, ...]] = {
     PostgresServicePostRequest: ("pgConfig", "pgBouncerConfig", "ipAccessList"),
     PostgresServiceRestoreRequest: ("pgConfig", "pgBouncerConfig", "ipAccessList"),
+    PostgresServiceReadReplicaRequest: ("pgConfig", "pgBouncerConfig", "ipAccessList"),
     PostgresServicePatchRequest: ("pgConfig", "pgBouncerConfig", "ipAccessList"),
 }
 """By body: fields of the contract that are refused until they are built."""

@@ -6,7 +6,7 @@ Its order is the order of matching: what is called most comes first, a fixed pat
 from __future__ import annotations
 
 from howdah.api.bodies import JSON_OR_MERGE_PATCH
-from howdah.api.calls import backups, drills, organizations, own, patching, services
+from howdah.api.calls import backups, drills, members, organizations, own, patching, services
 from howdah.api.operation import Access, Operation
 from howdah.api.queries import KNOWN, PAGE
 
@@ -46,10 +46,12 @@ OPERATIONS: tuple[Operation, ...] = (
               "Set the superuser's password, or have one generated", services.set_password, Access.WRITE,
               services.PASSWORD, JSON_OR_MERGE_PATCH, result="PostgresServicePasswordResource"),
     Operation("PATCH", _SERVICE + "/state", "postgresServicePatchState", POSTGRES,
-              "Restart a service", services.set_state, Access.WRITE, services.STATE, JSON_OR_MERGE_PATCH,
+              "Restart a service, promote a read replica, or switch over to a standby", services.set_state,
+              Access.WRITE, services.STATE, JSON_OR_MERGE_PATCH,
               result="PostgresService"),
     Operation("POST", _SERVICE + "/readReplica", "postgresInstanceCreateReadReplica", POSTGRES,
-              "Create a read replica", access=Access.WRITE),
+              "Create a read replica", members.create_replica, Access.WRITE, members.REPLICA,
+              result="PostgresService"),
     Operation("POST", _SERVICE + "/restoredService", "postgresInstanceRestore", POSTGRES,
               "Restore into a new service", backups.restore_service, Access.WRITE, backups.RESTORE,
               result="PostgresService"),
@@ -99,6 +101,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/v1/howdah/services/{postgresId}/health", "howdahHealthGet", HOWDAH,
               "Whether a service and its backups are as they should be", own.get_health,
               result="ServiceHealth"),
+    Operation("GET", "/v1/howdah/services/{postgresId}/members", "howdahMembersGet", HOWDAH,
+              "The servers of a service, and when and why another one became the primary", members.get_members,
+              result="Members"),
+    Operation("POST", "/v1/howdah/services/{postgresId}/failover", "howdahFailoverCreate", HOWDAH,
+              "Have a standby take over though commits may be lost by it", members.accept_loss, Access.WRITE,
+              members.FAILOVER, result="PostgresService"),
     Operation("GET", "/v1/howdah/services/{postgresId}/drills", "howdahDrillsGet", HOWDAH,
               "What drills have found, newest first, and how far the one under way is", drills.get_drills,
               result="Drills"),

@@ -10,8 +10,10 @@ from uuid import UUID
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
 from howdah.domain.catalog import Catalog
 from howdah.domain.drills import Drilled
+from howdah.domain.failovers import RoleChange
 from howdah.domain.health import Health
 from howdah.domain.ids import ServiceId
+from howdah.domain.members import MemberStatus
 from howdah.domain.organizations import ApiKey, Organization
 from howdah.domain.services import NewService, Service, ServiceChange
 from howdah.domain.settings import Settings
@@ -64,6 +66,19 @@ class BackupsLike(Protocol):
     def is_restored(self, organization: UUID, id: ServiceId) -> bool: ...
 
 
+class MembersLike(Protocol):
+    """The servers of services, and read replicas."""
+
+    async def list(self, organization: UUID, id: ServiceId) -> list[MemberStatus]: ...
+    def changes(self, organization: UUID, id: ServiceId) -> Sequence[RoleChange]: ...
+    async def switch_over(self, organization: UUID, id: ServiceId) -> Service: ...
+    async def accept_loss(self, organization: UUID, id: ServiceId) -> Service: ...
+    async def add_replica(
+        self, organization: UUID, id: ServiceId, *, name: str, tags: Sequence[Tag] | None = None
+    ) -> Service: ...
+    async def promote(self, organization: UUID, id: ServiceId) -> Service: ...
+
+
 class AccessLike(Protocol):
     """Organizations and the keys that act for them."""
 
@@ -78,6 +93,8 @@ class PlaneLike(Protocol):
     def services(self) -> ServicesLike: ...
     @property
     def backups(self) -> BackupsLike: ...
+    @property
+    def members(self) -> MembersLike: ...
     @property
     def access(self) -> AccessLike: ...
     @property

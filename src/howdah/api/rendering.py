@@ -209,5 +209,5 @@ def catalog(found: Catalog) -> dict[str, Any]:
             for size in found.sizes.values()
         ],
         "postgresVersions": list(PostgresVersion),
-        "haTypes": [HaType.NONE],
+        "haTypes": list(HaType),
     }

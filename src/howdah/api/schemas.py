@@ -7,7 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 from howdah.domain.backups import BackupKind
+from howdah.domain.failovers import ChangeKind
 from howdah.domain.health import HealthStatus
+from howdah.domain.instances import Role as MemberRole
+from howdah.domain.members import MemberState
 from howdah.domain.organizations import ApiVersion, KeyState, Role
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
 
@@ -133,6 +136,7 @@ _ORGANIZATION = record(
 _BACKUP: dict[str, Schema] = {"key": TEXT, "lastModified": MOMENT, "status": {"const": "completed"}}
 _EXACT_MOMENT: Schema = {"type": "string", "format": "date-time"}
 
+_NUMBER: Schema = {"type": "number"}
 _WAITING = described(INTEGER, "WAL that is on its way to the archive")
 _LAG = described({"type": "number", "minimum": 0}, "How much newer the newest WAL is than what the archive has")
 _STORED = described(INTEGER, "All that the archive has of the service")
@@ -244,6 +248,47 @@ _DRILLS = record(
     }
 )
 
+_MEMBERS = record(
+    {
+        "members": array(
+            record(
+                {
+                    "id": TEXT,
+                    "role": choice(MemberRole),
+                    "state": choice(MemberState),
+                    "reason": described(nullable(TEXT), "Why it failed"),
+                    "canTakeOver": described(BOOLEAN, "Whether its data are the service's"),
+                    "acknowledges": described(BOOLEAN, "Whether commits wait for it or another such"),
+                    "receivedLsn": described(nullable(TEXT), "Until where a standby has everything durably"),
+                    "replayedLsn": described(nullable(TEXT), "Until where a standby shows everything"),
+                    "lagBytes": described(nullable(INTEGER), "WAL that the primary has beyond receivedLsn"),
+                }
+            )
+        ),
+        "primaryChanges": described(
+            array(
+                record(
+                    {
+                        "id": UUID,
+                        "at": MOMENT,
+                        "kind": choice(ChangeKind),
+                        "cause": TEXT,
+                        "from": TEXT,
+                        "to": TEXT,
+                        "lsn": described(nullable(TEXT), "Until where the new primary had everything"),
+                        "lostBytes": described(nullable(INTEGER), "WAL that it lacked; null: not known"),
+                        "detectionMs": described(nullable(_NUMBER), "Since the last time that all was well"),
+                        "fencingMs": described(nullable(_NUMBER), "Until no process of the former one was left"),
+                        "promotionMs": described(nullable(_NUMBER), "Until the new one accepted writes"),
+                        "firstWriteMs": described(nullable(_NUMBER), "From the beginning until then"),
+                    }
+                )
+            ),
+            "The newest first, at most 100",
+        ),
+    }
+)
+
 _OPERATION = record(
     {
         "operation": {"type": "string", "enum": ["restore", "backup"]},
@@ -326,6 +371,7 @@ SCHEMAS: dict[str, Schema] = {
     "Drills": _DRILLS,
     "DrillBegun": record({"startedAt": described(MOMENT, "Of the drill that shows it when it is finished")}),
     "Operation": _OPERATION,
+    "Members": _MEMBERS,
     "State": choice(ServiceState),
     "Organization": _ORGANIZATION,
     "ApiKey": _KEY,

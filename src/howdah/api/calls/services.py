@@ -71,17 +71,9 @@ async def set_state(call: Call) -> Response:
             restarted = await call.plane.services.restart(call.organization, service.id)
             return call.success(shown(call, restarted))
         case "promote":
-            raise BadRequest(
-                "command promote is for read replicas only, and this service is a primary"
-                if service.is_primary
-                else "command promote is not yet supported"
-            )
+            return call.success(shown(call, await call.plane.members.promote(call.organization, service.id)))
         case "switchover":
-            raise BadRequest(
-                "command switchover needs high availability, and the haType of this service is none"
-                if service.ha_type is HaType.NONE
-                else "command switchover is not yet supported"
-            )
+            return call.success(shown(call, await call.plane.members.switch_over(call.organization, service.id)))
         case other:
             raise BadRequest(f"command {other[:60]!a} is unknown; it must be restart, promote or switchover")
 
