@@ -25,9 +25,7 @@ def _text(description: str, **rules: object) -> Any:
 
 
 Version = Annotated[PostgresVersion, Field(strict=False, description="Major version of Postgres; 17 when absent")]
-Ha = Annotated[
-    HaType, Field(strict=False, description="async: one standby; sync: two, and commits wait for one")
-]
+Ha = Annotated[HaType, Field(strict=False, description="async: one standby; sync: two, and commits wait for one")]
 Name = Annotated[
     str,
     _text("Trimmed; need not be unique", minLength=1, maxLength=MAX_NAME, pattern=r"^[A-Za-z0-9 _.-]+$"),

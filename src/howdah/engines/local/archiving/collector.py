@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +39,7 @@ class Collector:
     _loaded: bool = False
     _grown: tuple[Segment, int] | None = None
     _packing: tuple[Segment, Packing] | None = None
+    _histories: set[str] = field(default_factory=set[str])
 
     def collect(self) -> Waiting:
         """One round; returns what was in the spool when it began."""
@@ -46,8 +47,13 @@ class Collector:
         waiting = self.spool.waiting()
         self.settled = True
         for name in waiting.histories:
-            self.archive.put_wal(name, self.spool.wal / name)
-            (self.spool.wal / name).unlink()
+            # They stay: a receiver asks for those that it has not, and not every server has all of them.
+            if name not in self._histories:
+                self.archive.put_wal(name, self.spool.wal / name)
+                self._histories.add(name)
+        for segment in waiting.left:
+            self.archive.put_partial(segment.name, self.spool.partial(segment))
+            self.spool.partial(segment).unlink()
         newest = waiting.newest
         for segment in waiting.complete:
             self._put_whole(segment)
@@ -103,7 +109,7 @@ class Collector:
     def _look_for_gap(self, segment: Segment) -> None:
         """Whether segments between the last one in the archive and this one are missing."""
         last = self._last
-        if last is None or last.segment.wal_timeline != segment.wal_timeline:
+        if last is None or last.segment.wal_timeline > segment.wal_timeline:
             return
         if segment.number > last.segment.number + (0 if last.partial else 1):
             self.archive.note_gap(Gap(self.known_until() or last.modified, None, LOST))

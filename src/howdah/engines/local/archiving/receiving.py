@@ -21,8 +21,11 @@ _END_SECONDS = 5.0
 _POLL = 0.02
 _LONGEST_PAUSE = 30.0
 _LONGEST_COMPLAINT = 1000
-_GONE = "has already been removed"
-"""What a receiver says when its server no longer has the WAL that it goes on from."""
+_GONE = ("has already been removed", "is not in this server's history", "TIMELINE_HISTORY")
+"""What a receiver says when its server no longer has, or never had, what it goes on from."""
+
+_NO_COMPLAINT = "not renaming"
+"""What it says when a timeline of its server ends in the middle of a segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Receiving:
         if current and (complaint or receiver is not None):
             await self._wait_to_restart(complaint)
         await self.end()
-        gone = _GONE in complaint
+        gone = any(words in complaint for words in _GONE)
         if gone:
             await self.drained()
             await asyncio.to_thread(self.spool.begin_anew)
@@ -118,4 +121,5 @@ class Receiving:
             said = file.read(_LONGEST_COMPLAINT).strip()
         if not said and self.spool.is_full():
             return "No space left on the disk where WAL waits for the archive"  # Nor for what it says.
-        return said.decode(errors="replace")
+        lines = said.decode(errors="replace").splitlines()
+        return "\n".join(line for line in lines if _NO_COMPLAINT not in line)

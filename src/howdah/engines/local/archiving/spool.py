@@ -14,12 +14,14 @@ from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a receiver has written. complete: whole segments, in order; growing: the one that it writes now."""
+    """What a receiver has written. complete: whole segments, in order; growing: the one that it writes now; left: those
+    in which a timeline of its server ended."""
 
     complete: tuple[Segment, ...]
     growing: Segment | None
     histories: tuple[str, ...]
     size: int
+    left: tuple[Segment, ...] = ()
 
     @property
     def newest(self) -> Segment | None:
@@ -57,7 +59,7 @@ class Spool:
     def waiting(self) -> Waiting:
         """Raises OSError."""
         complete: list[Segment] = []
-        growing: Segment | None = None
+        partial: list[Segment] = []
         histories: list[str] = []
         size = 0
         for entry in os.scandir(self.wal) if self.wal.is_dir() else ():
@@ -67,10 +69,13 @@ class Spool:
             if segment is None:
                 histories += [entry.name] if HISTORY.fullmatch(entry.name) else []
             elif entry.name.endswith(PARTIAL):
-                growing = max(growing, segment) if growing else segment
+                partial.append(segment)
             else:
                 complete.append(segment)
-        return Waiting(tuple(sorted(complete)), growing, tuple(sorted(histories)), size)
+        *left, growing = sorted(partial) or [None]
+        return Waiting(
+            tuple(sorted(complete)), growing, tuple(sorted(histories)), size, tuple(one for one in left if one)
+        )
 
     def newest_at(self) -> datetime | None:
         """When the receiver has written last; None when nothing is here. Raises OSError."""

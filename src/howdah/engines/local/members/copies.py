@@ -34,13 +34,15 @@ _log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Original:
     """The primary that is copied. ``largest``: bytes of a file that the copy may have. ``tablespaces``: places outside
-    of its data directory, by OID."""
+    of its data directory, by OID. ``histories``: files of its WAL directory that say where its timelines come from; who
+    follows it through a failover later may ask for any of them."""
 
     binaries: Binaries
     sockets: Path
     port: int
     largest: int
     tablespaces: dict[str, str]
+    histories: dict[str, bytes]
 
 
 @dataclass(slots=True)
@@ -131,7 +133,7 @@ class Copies:
         )
         try:
             await run_child("pg_basebackup", command, environment, grows=directory)
-            await asyncio.to_thread(_bring_in, directory, original.tablespaces, elsewhere)
+            await asyncio.to_thread(_bring_in, directory, original, elsewhere)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
@@ -146,9 +148,11 @@ def _clear(directory: Path, elsewhere: Path) -> None:
     elsewhere.mkdir(mode=0o700)
 
 
-def _bring_in(directory: Path, tablespaces: dict[str, str], elsewhere: Path) -> None:
+def _bring_in(directory: Path, original: Original, elsewhere: Path) -> None:
     """Tablespaces become directories of the data directory, so that no server writes into another's."""
-    for oid in tablespaces:
+    for name, content in original.histories.items():
+        (directory / "pg_wal" / name).write_bytes(content)
+    for oid in original.tablespaces:
         link = directory / "pg_tblspc" / oid
         link.unlink()
         os.rename(elsewhere / oid, link)

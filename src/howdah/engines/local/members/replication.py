@@ -9,7 +9,7 @@ from typing import Any, LiteralString, cast
 
 import psycopg
 
-from howdah.backup.wal import lsn
+from howdah.backup.wal import HISTORY, lsn
 from howdah.domain.instances import Instance
 from howdah.engines.local.connection import connect
 from howdah.engines.local.machine import Machine
@@ -102,6 +102,16 @@ async def make_slot(machine: Machine, primary: Instance, pid: int, name: str) ->
                 f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{name}')"
             )
         )
+
+
+async def histories(machine: Machine, primary: Instance, pid: int) -> dict[str, bytes]:
+    """The timeline histories in its WAL directory, by name. Raises Unavailable."""
+    async with _connected(machine, primary, pid) as connection:
+        found = await connection.execute(
+            "SELECT name, pg_read_binary_file('pg_wal/' || name, 0, 65536) FROM pg_ls_waldir()"
+            " WHERE name ~ '^[0-9A-F]{8}\\.history$'"
+        )
+        return {str(name): bytes(content) for name, content in await found.fetchall() if HISTORY.fullmatch(str(name))}
 
 
 async def sending(machine: Machine, primary: Instance, pid: int) -> Sending:
