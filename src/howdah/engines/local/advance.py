@@ -41,6 +41,8 @@ class Advance:
         step = self._primary_step(scene)
         if step is not None:
             await self._try(step, self._perform(scene, scene.primary, step))
+            if self.problem is None:
+                return  # Its clients wait for what comes next; standbys have time.
         elif (upkeep := together.upkeep(scene.view)) is not None:
             await self._beside(upkeep, self.members.keep_up(self.spec, self.secrets, scene, upkeep))
         for standby in scene.view.standbys:

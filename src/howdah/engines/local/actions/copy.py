@@ -11,7 +11,7 @@ from howdah.engines.local.archiving.base import tablespaces
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies, Original
 from howdah.engines.local.members.membership import slot_of
-from howdah.engines.local.members.replication import histories, make_slot
+from howdah.engines.local.members.replication import histories, make_slots
 from howdah.engines.local.observed import Running
 
 _GIB = 1 << 30
@@ -32,7 +32,7 @@ async def copy(
         places: dict[str, str] = {}
         known: dict[str, bytes] = {}
         if not copies.under_way(standby.id):
-            await make_slot(machine, source, running.pid, slot_of(standby.id))
+            await make_slots(machine, source, running.pid, [slot_of(standby.id)])
             places = await tablespaces(sockets, source.port, running.pid)
             known = await histories(machine, source, running.pid)
         original = Original(binaries, sockets, source.port, spec.size.storage_gib * _GIB, places, known)

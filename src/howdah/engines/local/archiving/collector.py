@@ -52,7 +52,7 @@ class Collector:
                 self.archive.put_wal(name, self.spool.wal / name)
                 self._histories.add(name)
         for segment in waiting.left:
-            self.archive.put_partial(segment.name, self.spool.partial(segment))
+            self.archive.put_partial(segment.name, self.spool.partial(segment), Packing())
             self.spool.partial(segment).unlink()
         newest = waiting.newest
         for segment in waiting.complete:

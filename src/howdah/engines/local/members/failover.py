@@ -17,9 +17,16 @@ from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
 from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.machine import Machine
+from howdah.engines.local.members.membership import slot_of
 from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.positions import Placed, final_positions
-from howdah.engines.local.members.replication import begin_promotion, checkpoint, position, sending
+from howdah.engines.local.members.replication import (
+    begin_promotion,
+    checkpoint,
+    expect_standbys,
+    position,
+    sending,
+)
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Phase
 
@@ -72,7 +79,7 @@ async def fail_over(machine: Machine, view: View, cause: str, known: Known) -> R
     )
     _log.warning("failover", service=change.service.ubid, cause=cause, former=str(change.former), new=str(change.new))
     await _exchange(machine, primary.instance, chosen.member.instance, change, former_joined=False)
-    return await _promoted(machine, chosen.member, change, began)
+    return await _promoted(machine, view, chosen.member, change, began)
 
 
 def _choose(view: View, placed: list[Placed], known: Known) -> Placed:
@@ -129,7 +136,7 @@ async def switch_over(machine: Machine, view: View) -> RoleChange:
         fencing_ms=_ms(fenced - began),
     )
     await _exchange(machine, primary.instance, chosen.instance, change, former_joined=True)
-    return await _promoted(machine, chosen, change, began)
+    return await _promoted(machine, view, chosen, change, began)
 
 
 async def _with_everything(machine: Machine, view: View, last: int) -> Member:
@@ -172,8 +179,11 @@ async def _exchange(
     )
 
 
-async def _promoted(machine: Machine, member: Member, change: RoleChange, began: float) -> RoleChange:
+async def _promoted(machine: Machine, view: View, member: Member, change: RoleChange, began: float) -> RoleChange:
     noted = time.monotonic()
+    others = [slot_of(one.instance.id) for one in view.standbys if one.instance.id != member.instance.id]
+    # Before clients come: their commits may wait for the other standby, and that for its slot.
+    await expect_standbys(machine, member.instance, _pid(member), others)
     await promote(machine, member)
     done = time.monotonic()
     change = replace(change, promotion_ms=_ms(done - noted), first_write_ms=_ms(done - began))

@@ -26,7 +26,7 @@ from howdah.engines.local.members.failover import Known, fail_over, prepare_swit
 from howdah.engines.local.members.leaving import discard, retire
 from howdah.engines.local.members.membership import Membership, peers, slot_of, standby_arguments
 from howdah.engines.local.members.plan import Member, View
-from howdah.engines.local.members.replication import ensure_replication, sending
+from howdah.engines.local.members.replication import ensure_replication, expect_standbys, sending
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.security.scram import verifier
@@ -149,6 +149,11 @@ class Members:
                     slots=self._slots(spec, scene.membership),
                     kept=[SLOT],
                 )
+                for one in scene.view.standbys:
+                    if one.can_lead and one.seen.running is not None:
+                        others = scene.membership.others(one.instance)
+                        names = [slot_of(other.id) for other in others if other.id != primary.instance.id]
+                        await expect_standbys(machine, one.instance, one.seen.running.pid, names)
                 self._replicated[primary.instance.id] = self._replication(spec, secrets, scene.membership, primary)
             case together.AddStandby():
                 await machine.allocation.new(spec.id, Role.STANDBY)
@@ -232,7 +237,7 @@ class Members:
     ) -> object:
         running = primary.seen.running
         process = (running.pid, running.started) if running is not None else None
-        return process, tuple(self._slots(spec, membership)), secrets.replication_password
+        return process, tuple(self._slots(spec, membership)), membership.up, secrets.replication_password
 
     def _is_replicated(
         self, spec: ServiceSpec, secrets: ServiceSecrets, membership: Membership, primary: Member

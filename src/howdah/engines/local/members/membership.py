@@ -103,7 +103,7 @@ def standby_arguments(membership: Membership, instance: Instance, paths: Instanc
         "allow_in_place_tablespaces": "on",
         UPSTREAM: membership.follows(instance) or "",
         "recovery_target_timeline": "latest",
-        "wal_retrieve_retry_interval": "100ms",
+        "wal_retrieve_retry_interval": "50ms",
         "wal_receiver_status_interval": "1s",
     }
 

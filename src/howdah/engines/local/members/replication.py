@@ -87,21 +87,41 @@ async def ensure_replication(
                 await connection.execute(_words(f"SELECT pg_create_physical_replication_slot('{name}', true)"))
 
 
-async def make_slot(machine: Machine, primary: Instance, pid: int, name: str) -> None:
-    """By which the primary keeps WAL for a standby from now on, whatever it has kept before. Raises Unavailable."""
-    async with _connected(machine, primary, pid) as connection:
-        await connection.execute(
+async def make_slots(machine: Machine, server: Instance, pid: int, names: Iterable[str]) -> None:
+    """By which a server keeps WAL for standbys from now on, whatever it has kept before. Raises Unavailable."""
+    async with _connected(machine, server, pid) as connection:
+        for name in names:
+            await connection.execute(
+                _words(
+                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                    f" WHERE slot_name = '{name}' AND NOT active"
+                )
+            )
+            await connection.execute(
+                _words(
+                    f"SELECT pg_create_physical_replication_slot('{name}', true)"
+                    f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{name}')"
+                )
+            )
+
+
+async def expect_standbys(machine: Machine, standby: Instance, pid: int, names: Iterable[str]) -> None:
+    """Have a standby ready for those that would come to it if it became the primary: slots that keep no WAL until they
+    are used. What it kept as an earlier primary goes. Raises Unavailable."""
+    wanted = set(names)
+    async with _connected(machine, standby, pid) as connection:
+        found = await connection.execute(
             _words(
-                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                f" WHERE slot_name = '{name}' AND NOT active"
+                "SELECT slot_name, restart_lsn IS NOT NULL FROM pg_replication_slots"
+                f" WHERE slot_type = 'physical' AND NOT active AND slot_name LIKE '{_SLOTS}'"
             )
         )
-        await connection.execute(
-            _words(
-                f"SELECT pg_create_physical_replication_slot('{name}', true)"
-                f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{name}')"
-            )
-        )
+        there = {str(name): bool(keeps) for name, keeps in await found.fetchall()}
+        for name, keeps in there.items():
+            if keeps or name not in wanted:
+                await connection.execute(_words(f"SELECT pg_drop_replication_slot('{name}')"))
+        for name in sorted(wanted - {name for name, keeps in there.items() if not keeps}):
+            await connection.execute(_words(f"SELECT pg_create_physical_replication_slot('{name}', false)"))
 
 
 async def histories(machine: Machine, primary: Instance, pid: int) -> dict[str, bytes]:
