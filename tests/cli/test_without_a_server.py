@@ -23,6 +23,7 @@ from howdah import __version__
         ["backups", "create", "x"],
         ["orgs", "list"],
         ["orgs", "create", "x"],
+        ["orgs", "set", "x", "--retention-days", "1"],
         ["keys", "list"],
         ["keys", "revoke", "x"],
     ],

@@ -16,11 +16,11 @@ from howdah.control.states import derive, restart_seen
 from howdah.control.vault import Kind, Vault
 from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
-from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.domain.services import Endpoint, Service, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.domain.tags import retention_days
 from howdah.engines.protocol import Engine, Removal
-from howdah.store import hostnames, instances, secrets, services
+from howdah.store import hostnames, instances, organizations, secrets, services
 from howdah.store.services import StoredService
 from howdah.store.store import Store
 
@@ -79,7 +79,7 @@ class Passes:
             await self._publish_if_possible(service)
             return await self._remove(stored)
         await self._publisher.publish(service)
-        spec = _spec(stored, names)
+        spec = self._spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(service, sealed))
         if status.ready and service not in self._happened:
             self._publisher.trust(service)
@@ -138,6 +138,30 @@ class Passes:
             )
         return True
 
+    def _spec(self, stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
+        service = stored.service
+        return ServiceSpec(
+            id=service.id,
+            postgres_version=service.postgres_version,
+            size=service.size,
+            ha_type=service.ha_type,
+            hostnames=names,
+            certificate=stored.certificate,
+            restart=stored.restart,
+            password_version=stored.password_version,
+            timeline=stored.timeline,
+            source=stored.source if stored.restored_at is None else None,
+            backup=stored.backup,
+            retention_days=self._retention_days(service),
+        )
+
+    def _retention_days(self, service: Service) -> int | None:
+        """What its tag says, else its organization; None: neither does."""
+        if (days := retention_days(service.tags)) is not None:
+            return days
+        organization = organizations.find(self._store, service.organization)
+        return None if organization is None else organization.retention_days
+
     def _forget(self, service: ServiceId) -> None:
         """It is gone, though the engine may still tell of what happened to it before."""
         self._happened.discard(service)
@@ -180,24 +204,6 @@ async def _listens(endpoint: Endpoint) -> bool:
         return False
     writer.close()
     return True
-
-
-def _spec(stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
-    service = stored.service
-    return ServiceSpec(
-        id=service.id,
-        postgres_version=service.postgres_version,
-        size=service.size,
-        ha_type=service.ha_type,
-        hostnames=names,
-        certificate=stored.certificate,
-        restart=stored.restart,
-        password_version=stored.password_version,
-        timeline=stored.timeline,
-        source=stored.source if stored.restored_at is None else None,
-        backup=stored.backup,
-        retention_days=retention_days(service.tags),
-    )
 
 
 def _seen(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> _Seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from howdah.domain.tags import Tag
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import hostnames, secrets, services
+from howdah.store.tags import decode_tags, encode_tags
 from howdah.store.times import from_ms, maybe_from_ms, maybe_from_us, maybe_to_us, to_ms
 
 PASSWORD = "password"
@@ -182,7 +182,7 @@ def add(connection: Connection, stored: StoredService) -> None:
             arch=service.size.arch,
             postgres_version=service.postgres_version,
             ha_type=service.ha_type,
-            tags=_encode_tags(service.tags),
+            tags=encode_tags(service.tags),
             is_primary=service.is_primary,
             state=service.state,
             state_reason=service.state_reason,
@@ -206,7 +206,7 @@ def set_name(connection: Connection, service: ServiceId, name: str) -> None:
 
 
 def set_tags(connection: Connection, service: ServiceId, tags: Sequence[Tag]) -> None:
-    _update(connection, service, tags=_encode_tags(tags))
+    _update(connection, service, tags=encode_tags(tags))
 
 
 def set_certificate(connection: Connection, service: ServiceId, certificate: str, renew_at: datetime) -> None:
@@ -276,7 +276,7 @@ def _service(row: tuple[Any, ...]) -> Service:
         storage_gib=row[8],
         postgres_version=PostgresVersion(row[10]),
         ha_type=HaType(row[11]),
-        tags=_decode_tags(row[12]),
+        tags=decode_tags(row[12]),
         is_primary=bool(row[13]),
         state=ServiceState(row[14]),
         state_reason=row[15],
@@ -312,11 +312,3 @@ def _timeline(text: str) -> TimelineId:
 
 def _endpoint(host: str | None, port: int | None) -> Endpoint | None:
     return None if host is None or port is None else Endpoint(host, port)
-
-
-def _encode_tags(tags: Sequence[Tag]) -> str:
-    return json.dumps([[tag.key, tag.value] for tag in tags])
-
-
-def _decode_tags(text: str) -> tuple[Tag, ...]:
-    return () if text == "[]" else tuple(Tag(key, value) for key, value in json.loads(text))

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import stat
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -104,6 +105,14 @@ async def test_a_write_is_whole_or_not_at_all_and_seen_by_the_reads_that_follow(
     organization = Organization(uuid4(), "kept", NOW)
     await store.write(lambda connection: organizations.add(connection, organization))
     assert organizations.find(store, organization.id) == organization
+
+
+async def test_an_organization_keeps_how_long_its_services_can_be_restored(store: Store) -> None:
+    one, other = (Organization(uuid4(), name, NOW, days) for name, days in (("one", None), ("other", 3)))
+    for organization in (one, other):
+        await store.write(lambda connection, new=organization: organizations.add(connection, new))
+    await store.write(lambda connection: organizations.set_retention(connection, one.id, 30))
+    assert organizations.everyone(store) == [replace(one, retention_days=30), other]
 
 
 async def test_a_service_comes_back_as_it_was_stored(store: Store) -> None:
