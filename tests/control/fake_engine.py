@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.backups import ArchiveStatus, BaseBackup, Window
 from howdah.domain.drills import Drilled
+from howdah.domain.errors import HowdahError
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
@@ -34,7 +35,9 @@ class World:
     """What exists outside the control plane. ``broken``: services whose server does not start, with the reason.
     ``forgotten``: whose backups were deleted. ``restoring``: how far those are that are made from a backup, and what is
     being done; None: all is restored.
-    ``bases``: the base backups of every timeline."""
+    ``bases``: the base backups of every timeline. ``concluding``: what servers wait for before they end; ``hurried``:
+    those that were not waited for. ``outage``: why the archive is out of reach. ``kept``: whose backups were left alone
+    in the archive, where ``window`` is what can be restored."""
 
     servers: dict[ServiceId, Server] = field(default_factory=dict)
     broken: dict[ServiceId, str] = field(default_factory=dict)
@@ -42,6 +45,11 @@ class World:
     forgotten: list[TimelineId] = field(default_factory=list)
     bases: list[BaseBackup] = field(default_factory=list)
     next_port: int = 20_000
+    concluding: str | None = None
+    hurried: set[ServiceId] = field(default_factory=set)
+    outage: HowdahError | None = None
+    kept: list[TimelineId] = field(default_factory=list)
+    window: Window | None = None
 
 
 async def _nothing(_call: str, _service: ServiceId) -> None:
@@ -134,6 +142,22 @@ class FakeEngine:
             restoring=restoring,
         )
 
+    async def conclude(self, spec: ServiceSpec, *, hurry: bool) -> str | None:
+        await self.before("conclude", spec.id)
+        self.world.hurried |= {spec.id} if hurry else set()
+        if self.world.concluding is not None and not hurry:
+            return self.world.concluding
+        if (server := self.world.servers.get(spec.id)) is not None and server.up:
+            server.up = False
+            return "its server ends"
+        return None
+
+    async def keep_backups(self, timeline: TimelineId) -> Removal:
+        if self.world.outage is not None:
+            raise self.world.outage
+        self.world.kept.append(timeline)
+        return Removal.REMOVED
+
     async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:  # noqa: ARG002
         await self.before("remove", service)
         if (server := self.world.servers.get(service)) is None:
@@ -147,6 +171,8 @@ class FakeEngine:
         return Removal.STILL_THERE
 
     async def forget_backups(self, timeline: TimelineId) -> Removal:
+        if self.world.outage is not None:
+            raise self.world.outage
         self.world.forgotten.append(timeline)
         return Removal.REMOVED
 
@@ -160,7 +186,7 @@ class FakeEngine:
         return None
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
-        return ArchiveStatus(tuple(self.world.bases), None)
+        return ArchiveStatus(tuple(self.world.bases), self.world.window)
 
     async def drill(self, timeline: TimelineId) -> datetime:  # noqa: ARG002
         return datetime.now(UTC)

@@ -8,7 +8,6 @@ import pwd
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import structlog
 
@@ -25,15 +24,16 @@ from howdah.engines.local.adoption import adopt, adopt_all, tidy
 from howdah.engines.local.allocation import Allocation, number_range
 from howdah.engines.local.archiving.archives import Archives
 from howdah.engines.local.archiving.receiver import end_receivers
-from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
+from howdah.engines.local.concluding import conclude, serving_of
 from howdah.engines.local.configuration import configuration
+from howdah.engines.local.directories import make_directories
 from howdah.engines.local.drills.drills import Drills
 from howdah.engines.local.last_words import last_words
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observe import observe
-from howdah.engines.local.observed import Observed, Phase, Wanted
+from howdah.engines.local.observed import Observed, Wanted
 from howdah.engines.local.perform import perform
 from howdah.engines.local.plan import plan
 from howdah.engines.local.pool import Pool
@@ -46,9 +46,8 @@ from howdah.engines.local.troubles import Troubles
 from howdah.engines.local.watch import Watch
 from howdah.engines.protocol import Removal
 from howdah.launcher.client import Launcher
-from howdah.launcher.layout import Layout, closed_ancestor, layout, make_run_directory
-from howdah.launcher.rights import Rights, is_divided
-from howdah.launcher.servers import Started
+from howdah.launcher.layout import layout
+from howdah.launcher.rights import Rights
 
 _log = structlog.get_logger()
 
@@ -143,6 +142,18 @@ class LocalEngine:
             self._archives.expect_end(timeline)
         return await remove_service(self._ready_machine(), service)
 
+    async def conclude(self, spec: ServiceSpec, *, hurry: bool) -> str | None:
+        if self._archives is None:
+            return None
+        return await conclude(self._ready_machine(), self._archives, spec, self._observe(spec.id), hurry=hurry)
+
+    async def keep_backups(self, timeline: TimelineId) -> Removal:
+        archives = self._ready_archives()
+        if self._drills is not None and not await self._drills.abandon(timeline):
+            return Removal.STILL_THERE
+        await archives.keep(timeline)
+        return Removal.REMOVED
+
     async def forget_backups(self, timeline: TimelineId) -> Removal:
         if self._archives is None:
             await asyncio.to_thread(Spool(self._ready_machine().layout.spool / timeline.ubid).remove)
@@ -197,18 +208,7 @@ class LocalEngine:
         """See to it that what the server writes is archived; the first moment to which it can be restored."""
         if self._archives is None:
             return None
-        machine, instance, running = self._ready_machine(), seen.instance, seen.running
-        serving: Serving | None = None
-        used = spec.source is None or seen.password_version is not None
-        if used and instance is not None and running is not None and running.phase is Phase.READY:
-            serving = Serving(
-                process=Started(running.pid, running.started),
-                binaries=machine.binaries[spec.postgres_version],
-                sockets=machine.layout.of(instance).sockets,
-                port=instance.port,
-                storage_gib=spec.size.storage_gib,
-                asked=spec.backup,
-            )
+        serving = serving_of(self._ready_machine(), spec, seen)
         line = self._archives.follow(spec, serving)
         return None if line is None else line.earliest
 
@@ -241,7 +241,7 @@ class LocalEngine:
         rights = self._launcher.rights if self._launcher is not None else Rights.in_process(uids)
         places = layout(self._settings, privileged=rights.privileged)
         launcher = self._launcher or Launcher.in_process(places, rights)
-        await asyncio.to_thread(_make_directories, places, rights)
+        await asyncio.to_thread(make_directories, places, rights)
         binaries: dict[PostgresVersion, Binaries] = {}
         pools: dict[PostgresVersion, Pool] = {}
         for version in self._versions:
@@ -268,26 +268,6 @@ class LocalEngine:
             binaries=binaries,
             pools=pools,
         )
-
-
-def _make_directories(places: Layout, rights: Rights) -> None:
-    """What is not there yet; beside a launcher it has been made already."""
-    if not is_divided():
-        places.state.mkdir(parents=True, exist_ok=True, mode=0o711)
-        make_run_directory(places.run)
-    for directory in (places.binaries, places.templates, places.pool):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    if rights.privileged:
-        _check_reachable((places.state, places.binaries, places.templates))
-
-
-def _check_reachable(directories: tuple[Path, ...]) -> None:
-    for directory in directories:
-        if (closed := closed_ancestor(directory)) is not None:
-            raise SetupError(
-                f"{directory} cannot be reached by the users that servers run as: {closed} is closed to others;"
-                f" choose another state directory, or: chmod o+x {closed}"
-            )
 
 
 def _operator() -> str:

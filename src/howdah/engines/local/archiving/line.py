@@ -144,6 +144,15 @@ class Line:
                 return complete
             await asyncio.sleep(_POLL)
 
+    async def is_received(self) -> bool:
+        """Whether all that its server has committed until now has left it."""
+        wanted = await self._flushed()
+        return wanted is not None and await self._has(wanted)
+
+    async def collect(self) -> None:
+        """Bring what has been received to the archive. Raises StoreError, OSError."""
+        await self._collect()
+
     async def known_until(self) -> datetime | None:
         """The last moment of which is known that the archive has all until then. Raises StoreError, OSError."""
         async with self._collecting:
