@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from howdah.control.clock import utc_now
 from howdah.control.effects import Effects
 from howdah.control.publisher import Opening, Publisher
+from howdah.control.removals import Removals
 from howdah.control.states import derive, restart_seen
 from howdah.control.vault import Kind, Vault
 from howdah.domain.errors import Unavailable
@@ -19,16 +20,10 @@ from howdah.domain.ids import ServiceId
 from howdah.domain.services import Endpoint, Service, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.domain.tags import retention_days
-from howdah.engines.protocol import Engine, Removal
-from howdah.store import hostnames, instances, organizations, secrets, services
+from howdah.engines.protocol import Engine
+from howdah.store import hostnames, organizations, secrets, services
 from howdah.store.services import StoredService
 from howdah.store.store import Store
-
-REMOVAL_SECONDS = 0.1
-"""Between two looks at a service that is not gone yet."""
-
-READ_SECONDS = 1.0
-"""Between two looks at a service whose backups are still being read."""
 
 LISTENING_SECONDS = 1.0
 UNSETTLED = 0.0
@@ -46,12 +41,21 @@ class _Seen:
 
 
 class Passes:
-    def __init__(self, engine: Engine, store: Store, vault: Vault, publisher: Publisher, effects: Effects) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        vault: Vault,
+        publisher: Publisher,
+        effects: Effects,
+        removals: Removals,
+    ) -> None:
         self._engine = engine
         self._store = store
         self._vault = vault
         self._publisher = publisher
         self._effects = effects
+        self._removals = removals
         self._happened: set[ServiceId] = set()
         self._looked_at: set[ServiceId] = set()
 
@@ -77,7 +81,7 @@ class Passes:
             self._publisher.doubt(service)
         if stored.service.state is ServiceState.DELETING:
             await self._publish_if_possible(service)
-            return await self._remove(stored)
+            return await self._remove(stored, names)
         await self._publisher.publish(service)
         spec = self._spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(service, sealed))
@@ -107,36 +111,12 @@ class Passes:
         except Unavailable as error:
             log.warning("a service is deleted before its route", service=service.ubid, reason=str(error))
 
-    async def _remove(self, stored: StoredService) -> float | None:
-        service = stored.service.id
-        if await self._engine.remove(service, stored.timeline) is Removal.STILL_THERE:
-            return REMOVAL_SECONDS
-        if await self._are_backups_read(stored):
-            return READ_SECONDS
-        if await self._engine.forget_backups(stored.timeline) is Removal.STILL_THERE:
-            return REMOVAL_SECONDS
-
-        def forget(connection: Connection) -> None:
-            instances.remove_all(connection, service)
-            services.remove(connection, service)
-
-        await self._store.write(forget, makes_room=True)
-        self._forget(service)
-        await self._store.forget()
-        return None
-
-    async def _are_backups_read(self, stored: StoredService) -> bool:
-        """Whether another service is being restored from its backups, so that they have to stay until that is over."""
-        readers = services.readers(self._store, stored.timeline)
-        if not readers:
-            return False
-        service = stored.service
-        reason = f"its backups are needed until {', '.join(one.ubid for one in readers)} is restored or deleted"
-        if reason != service.state_reason:
-            await self._store.write(
-                lambda connection: services.set_state(connection, service.id, ServiceState.DELETING, reason)
-            )
-        return True
+    async def _remove(self, stored: StoredService, names: tuple[str, ...]) -> float | None:
+        again_after = await self._removals.step(stored, self._spec(stored, names))
+        if again_after is None:
+            self._forget(stored.service.id)
+            await self._store.forget()
+        return again_after
 
     def _spec(self, stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
         service = stored.service

@@ -4,6 +4,7 @@ returns; only a password and a new name are waited for."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -72,8 +73,18 @@ class Services:
         service = self._checked(organization, new)
         return await self.add(service, await asyncio.to_thread(verifier, service.password))
 
-    async def add(self, service: Service, password_verifier: str, source: RestoreSource | None = None) -> Service:
-        """One that has been checked, with its password. Raises Unavailable."""
+    async def add(
+        self,
+        service: Service,
+        password_verifier: str,
+        source: RestoreSource | None = None,
+        *,
+        condition: Callable[[Connection], None] | None = None,
+    ) -> Service:
+        """One that has been checked, with its password. ``condition``: raises when it must not be added after all.
+
+        Raises Unavailable, and what ``condition`` raises.
+        """
         issued = await asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at)
         stored = StoredService(
             service=service,
@@ -90,6 +101,8 @@ class Services:
         passwords = {Kind.PASSWORD: service.password, Kind.PASSWORD_VERIFIER: password_verifier}
 
         def write(connection: Connection) -> None:
+            if condition is not None:
+                condition(connection)
             services.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))
