@@ -9,6 +9,7 @@ from uuid import UUID
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
 from howdah.domain.catalog import Catalog
+from howdah.domain.deleted import DeletedService
 from howdah.domain.drills import Drilled
 from howdah.domain.health import Health
 from howdah.domain.ids import ServiceId
@@ -64,6 +65,23 @@ class BackupsLike(Protocol):
     def is_restored(self, organization: UUID, id: ServiceId) -> bool: ...
 
 
+class DeletedLike(Protocol):
+    """Deleted services whose backups are kept."""
+
+    def list(self, organization: UUID) -> list[DeletedService]: ...
+    def get(self, organization: UUID, id: ServiceId) -> DeletedService: ...
+    async def restore(
+        self,
+        organization: UUID,
+        id: ServiceId,
+        *,
+        name: str,
+        target: datetime | None,
+        tags: Sequence[Tag] | None = None,
+    ) -> Service: ...
+    async def purge(self, organization: UUID, id: ServiceId) -> None: ...
+
+
 class AccessLike(Protocol):
     """Organizations and the keys that act for them."""
 
@@ -78,6 +96,8 @@ class PlaneLike(Protocol):
     def services(self) -> ServicesLike: ...
     @property
     def backups(self) -> BackupsLike: ...
+    @property
+    def deleted(self) -> DeletedLike: ...
     @property
     def access(self) -> AccessLike: ...
     @property
