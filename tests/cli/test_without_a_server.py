@@ -21,6 +21,8 @@ from howdah import __version__
         ["services", "restore", "x", "--name", "y"],
         ["backups", "list", "x"],
         ["backups", "create", "x"],
+        ["backups", "deleted"],
+        ["backups", "purge", "x"],
         ["orgs", "list"],
         ["orgs", "create", "x"],
         ["orgs", "set", "x", "--retention-days", "1"],
