@@ -13,7 +13,7 @@ from howdah.control.clock import utc_now
 from howdah.control.effects import Effects
 from howdah.control.publisher import Opening, Publisher
 from howdah.control.removals import Removals
-from howdah.control.states import derive, restart_seen
+from howdah.control.states import derive, has_run, restart_seen
 from howdah.control.vault import Kind, Vault
 from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
@@ -133,6 +133,7 @@ class Passes:
             source=stored.source if stored.restored_at is None else None,
             backup=stored.backup,
             retention_days=self._retention_days(service),
+            ran=has_run(stored),
         )
 
     def _retention_days(self, service: Service) -> int | None:

@@ -114,6 +114,7 @@ _LIST = Prepared(
 )
 _ONE = Prepared(_STORED)
 _ALL_IDS = Prepared(select(services.c.id).order_by(services.c.number))
+_ALL_TIMELINES = Prepared(select(services.c.timeline))
 _DUE = Prepared(
     select(services.c.id).where(
         (services.c.certificate_renew_at <= bindparam("now")) | (services.c.certificate_renew_at > bindparam("latest"))
@@ -153,6 +154,10 @@ def within(connection: Connection, service: ServiceId) -> StoredService | None:
 
 def ids(store: Store) -> list[ServiceId]:
     return [ServiceId(UUID(row[0])) for row in store.all(_ALL_IDS)]
+
+
+def timelines(store: Store) -> list[TimelineId]:
+    return [_timeline(row[0]) for row in store.all(_ALL_TIMELINES)]
 
 
 def due_for_renewal(store: Store, now: datetime, *, latest: datetime) -> list[ServiceId]:

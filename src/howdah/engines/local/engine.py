@@ -111,7 +111,8 @@ class LocalEngine:
     async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
         machine = self._ready_machine()
         files = configuration(spec, secrets, operator=machine.operator)
-        wanted = Wanted(spec.restart, spec.password_version, files.digest, restored=spec.source is not None)
+        restored = spec.source is not None
+        wanted = Wanted(spec.restart, spec.password_version, files.digest, restored=restored, ran=spec.ran)
         seen = self._observe(spec.id)
         action = plan(wanted, seen)
         problem: str | None = None

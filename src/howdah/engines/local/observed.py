@@ -61,9 +61,10 @@ class Observed:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the planner compares with: counters of the spec, and the digest of the files that it asks for.
-    restored: it begins with what an archive has, not empty."""
+    restored: it begins with what an archive has, not empty. ran: as in ``ServiceSpec``."""
 
     restart: int
     password_version: int
     configuration: str
     restored: bool = False
+    ran: bool = False
