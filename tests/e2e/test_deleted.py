@@ -114,6 +114,7 @@ def test_howdah_may_die_while_it_deletes(new_server: Callable[..., Server], vers
     server.wait_until_gone(source["id"])
     last = writer.end()
     only_its_archive_is_left(server, source["id"])
+    assert [kept["problem"] for kept in deleted(server)] == [None], server.log
     assert numbers(restored(server, source["id"], "latest")) in (list(range(last + 1)), list(range(last + 2)))
 
 

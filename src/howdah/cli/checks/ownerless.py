@@ -85,4 +85,5 @@ def _timelines(settings: Settings, known: set[str]) -> Iterator[Finding]:
             f"howdah restore --archive {shlex.quote(where)} --timeline ID DIR makes a data directory of one; its"
             " timeline.json says whose it was. Delete what nobody needs"
         )
-        yield warn("archive", f"backups of {len(strange)} services that the store does not know: {named}", advice)
+        what = "service" if len(strange) == 1 else "services"
+        yield warn("archive", f"backups of {len(strange)} {what} that the store does not know: {named}", advice)
