@@ -44,13 +44,14 @@ async def conclude(
 
 
 async def _missing(archives: Archives, spec: ServiceSpec, serving: Serving | None) -> str | None:
-    """What is still to be had of a server that runs, in words."""
+    """What is still to be had of a server that runs, in words, and why it does not come."""
     line = archives.follow(spec, serving)
     if line is None or serving is None:
         return "its server has to let its WAL be fetched"
-    if not line.backing_up.bases:
-        return "its first base backup is taken"
-    return None if await line.is_received() else "its last WAL is received"
+    if line.backing_up.bases and await line.is_received():
+        return None
+    missing = "its last WAL is received" if line.backing_up.bases else "its first base backup is there"
+    return missing if line.problem is None else f"{missing} ({line.problem})"
 
 
 def _is_used(spec: ServiceSpec, seen: Observed) -> bool:
