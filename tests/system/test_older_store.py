@@ -67,10 +67,10 @@ def test_a_service_created_since_runs_on_and_is_named_with_what_to_do(new_server
     assert server.client.get(f"{server.services}/{made['id']}").status_code == 404
     assert alive(postmaster)
     assert "a data directory belongs to no known instance; it is kept" in server.log
-    (unknown,) = findings(server, "unknown service")
+    (unknown,) = findings(server, "unknown data")
     assert unknown["level"] == "warn"
-    assert unknown["said"].startswith(f"{made['id']} is no service that the store knows, and its data are in ")
-    assert unknown["said"].endswith(f"; its server runs (pid {postmaster})")
+    said = f" has data of {made['id']} that the store does not know; its server runs (pid {postmaster})"
+    assert unknown["said"].endswith(said)
     (archive,) = findings(server, "archive")
     assert archive["said"] == f"backups of 1 service that the store does not know: {timeline}"
     assert timelines(server)[made["id"]] == timeline
@@ -82,7 +82,7 @@ def test_a_service_created_since_runs_on_and_is_named_with_what_to_do(new_server
     assert "\n42\n" in dumped.stdout
 
     kill_and_wait(postmaster)
-    (unknown,) = findings(server, "unknown service")
+    (unknown,) = findings(server, "unknown data")
     assert unknown["said"].endswith("; its server does not run")
     assert list(server.state.glob(f"services/{made['id']}/*/data/PG_VERSION"))
     server.kill()

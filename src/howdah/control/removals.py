@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 
 from howdah.control.clock import Clock
 from howdah.domain.deleted import DeletedService
-from howdah.domain.errors import HowdahError
+from howdah.domain.errors import HowdahError, Unavailable
 from howdah.domain.ids import ServiceId
 from howdah.domain.services import ServiceSpec
 from howdah.domain.settings import BackupSettings
@@ -121,8 +122,8 @@ class Removals:
         )
         try:
             async with asyncio.timeout(KEEP_SECONDS):
-                if await self._engine.keep_backups(stored.timeline) is Removal.STILL_THERE:
-                    return kept
+                while await self._engine.keep_backups(stored.timeline) is Removal.STILL_THERE:  # noqa: ASYNC110
+                    await asyncio.sleep(REMOVAL_SECONDS)  # a drill ends when it ends
                 window = (await self._engine.archive_status(stored.timeline)).window
         except (HowdahError, OSError, TimeoutError) as error:
             log.warning(
@@ -140,8 +141,10 @@ class Removals:
         return bool(readers)
 
     async def _say(self, stored: StoredService, reason: str) -> None:
+        """On a full disk it goes unsaid: a deletion makes room."""
         service = stored.service
         if reason != service.state_reason:
-            await self._store.write(
-                lambda connection: services.set_state(connection, service.id, ServiceState.DELETING, reason)
-            )
+            with suppress(Unavailable):
+                await self._store.write(
+                    lambda connection: services.set_state(connection, service.id, ServiceState.DELETING, reason)
+                )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,13 +41,13 @@ def _homes(state: Path, known: set[str]) -> Iterator[Finding]:
     for home in sorted(state.glob("services/*/*")):
         if home.name in known or home.name.startswith(TRASH) or not (home / "conf" / "initialised.json").exists():
             continue
-        what = f"{home.parent.name} is no service that the store knows, and its data are in {home}"
+        what = f"{home} has data of {home.parent.name} that the store does not know"
         if (server := running.get(home.name)) is None:
-            advice = f"Postgres starts on {home / 'data'}; when nobody needs it: rm -r {home.parent}"
-            yield warn("unknown service", f"{what}; its server does not run", advice)
+            advice = f"Postgres starts on {home / 'data'}; when nobody needs it: rm -r {home}"
+            yield warn("unknown data", f"{what}; its server does not run", advice)
         else:
-            advice = f"copy them into a service: {_dump(server)}; then: kill -INT {server.pid}; rm -r {home.parent}"
-            yield warn("unknown service", f"{what}; its server runs (pid {server.pid})", advice)
+            advice = f"copy them into a service: {_dump(server)}; then: kill -INT {server.pid}; rm -r {home}"
+            yield warn("unknown data", f"{what}; its server runs (pid {server.pid})", advice)
 
 
 def _dump(server: Server) -> str:
@@ -68,10 +69,13 @@ def _dump(server: Server) -> str:
 
 def _timelines(settings: Settings, known: set[str]) -> Iterator[Finding]:
     from howdah.backup.archive import open_archive
+    from howdah.backup.objects import S3
     from howdah.domain.errors import HowdahError
 
     where = settings.backup.archive or str(settings.state / "archive")
-    if not settings.backup.enabled or ("://" not in where and not Path(where).is_dir()):
+    # The key of a store may be known to the server alone.
+    there = _has_key(settings) if where.startswith(S3) else Path(where).is_dir()
+    if not settings.backup.enabled or not there:
         return
     try:
         found = open_archive(settings.backup, settings.state).timelines()
@@ -87,3 +91,7 @@ def _timelines(settings: Settings, known: set[str]) -> Iterator[Finding]:
         )
         what = "service" if len(strange) == 1 else "services"
         yield warn("archive", f"backups of {len(strange)} {what} that the store does not know: {named}", advice)
+
+
+def _has_key(settings: Settings) -> bool:
+    return bool(settings.backup.s3_access_key or os.environ.get("AWS_ACCESS_KEY_ID"))
