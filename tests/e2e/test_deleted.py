@@ -98,6 +98,10 @@ def test_a_deleted_service_comes_back_with_its_last_commit_or_as_it_was_before(
     assert deleted(server) == []
 
 
+@pytest.mark.fault(
+    what="The control plane is killed, again and again, while it deletes a service whose backups are kept",
+    then="The deletion goes on; nothing but the archive is left, and all that was committed is restored from it",
+)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_howdah_may_die_while_it_deletes(new_server: Callable[..., Server], version: str):
     server = new_server(env=KEEPING)
@@ -118,6 +122,10 @@ def test_howdah_may_die_while_it_deletes(new_server: Callable[..., Server], vers
     assert numbers(restored(server, source["id"], "latest")) in (list(range(last + 1)), list(range(last + 2)))
 
 
+@pytest.mark.fault(
+    what="The archive is out of reach while a service is deleted whose backups are kept",
+    then="The service goes all the same; its last WAL is archived when the archive is back, and is restored from it",
+)
 def test_an_archive_that_is_out_of_reach_gets_the_rest_when_it_is_back(new_server: Callable[..., Server]):
     server = new_server(env=KEEPING)
     source = server.running()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from fixtures.command import howdah
 from fixtures.server import Server, alive, eventually, kill_and_wait
 
@@ -52,6 +53,10 @@ def timelines(server: Server) -> dict[str, str]:
     return {json.loads(file.read_text())["service"]: file.parent.name for file in found}
 
 
+@pytest.mark.fault(
+    what="An older copy of the store is put back; a service was created since",
+    then="Its server runs on, its data and backups are kept, and doctor names it with what to do",
+)
 def test_a_service_created_since_runs_on_and_is_named_with_what_to_do(new_server: Callable[..., Server]) -> None:
     server = new_server(env=ARCHIVED)
     known = server.running(name="known")
@@ -90,6 +95,10 @@ def test_a_service_created_since_runs_on_and_is_named_with_what_to_do(new_server
     assert list(server.state.glob(f"services/{made['id']}/*/data/PG_VERSION")), "a start deletes none of it"
 
 
+@pytest.mark.fault(
+    what="An older copy of the store is put back; a service was deleted since",
+    then="It is unavailable and not made anew, empty; where its backups were kept it is restored from them",
+)
 def test_a_service_deleted_since_is_unavailable_and_comes_back_from_what_was_kept(
     new_server: Callable[..., Server],
 ) -> None:

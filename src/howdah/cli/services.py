@@ -110,7 +110,11 @@ def delete(
     api = connect(state)
     found = service_id(api, service)
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete {service} ({found}) with all of its data and its backups?", abort=True, err=True)
+        typer.confirm(
+            f"Delete {service} ({found}) with all of its data (and its backups, unless they are kept for a while)?",
+            abort=True,
+            err=True,
+        )
     api.call("DELETE", f"/{found}")
     if wait:
         wait_until_gone(api, found, seconds=timeout)
