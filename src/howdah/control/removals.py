@@ -127,7 +127,9 @@ class Removals:
                 window = (await self._engine.archive_status(stored.timeline)).window
         except (HowdahError, OSError, TimeoutError) as error:
             log.warning(
-                "the backups of a deleted service are not whole yet", service=service.id.ubid, reason=str(error)
+                "the backups of a deleted service are not whole yet",
+                service=service.id.ubid,
+                reason=str(error) or "it takes too long",
             )
             return kept
         return None if window is None else replace(kept, earliest_restore=window.earliest)
