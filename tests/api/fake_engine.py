@@ -67,6 +67,13 @@ class FakeEngine:
     async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:  # noqa: ARG002
         return Removal.STILL_THERE if self.keeps else Removal.REMOVED
 
+    async def conclude(self, spec: ServiceSpec, *, hurry: bool) -> str | None:  # noqa: ARG002
+        return None
+
+    async def keep_backups(self, timeline: TimelineId) -> Removal:  # noqa: ARG002
+        self._reach()
+        return Removal.REMOVED
+
     async def forget_backups(self, timeline: TimelineId) -> Removal:  # noqa: ARG002
         return Removal.REMOVED
 

@@ -88,6 +88,12 @@ def test_with_a_second_organization_keys_want_to_know_which(server: Server) -> N
     listed = result(server, "orgs", "list")
     assert isinstance(listed, list)
     assert [organization["name"] for organization in listed] == ["Default", "Second"]
+    assert result(server, "orgs", "set", "Second", "--retention-days", "30") == second | {"retentionDays": 30}
+    assert result(server, "orgs", "set", second["id"], "--retention-days", "default") == second
+    for days in ("0", "10000", "a week", "1.5", ""):
+        refused = howdah("orgs", "set", "Second", "--retention-days", days, state=server.state)
+        said = f"howdah: --retention-days is {days!r}; it must be from 1 to 9999, or default\n"
+        assert (refused.returncode, refused.stderr) == (1, said)
     unsure = howdah("keys", "create", state=server.state)
     assert (unsure.returncode, second["id"] in unsure.stderr) == (1, True)
     made = result(server, "keys", "create", "--org", "Second")

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from howdah.domain.backups import ArchiveStatus, BaseBackup
+from howdah.domain.backups import ArchiveStatus, BaseBackup, Window
 from howdah.domain.drills import Drilled
+from howdah.domain.errors import HowdahError
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
 from howdah.domain.members import MemberStatus
@@ -36,7 +37,9 @@ class World:
     ``forgotten``: whose backups were deleted. ``restoring``: how far those are that are made from a backup, and what is
     being done; None: all is restored.
     ``bases``: the base backups of every timeline. ``standbys``: the ports of those standbys of a service that let
-    clients in."""
+    clients in. ``concluding``: what servers wait for before they end; ``hurried``:
+    those that were not waited for. ``outage``: why the archive is out of reach. ``kept``: whose backups were left alone
+    in the archive, where ``window`` is what can be restored."""
 
     servers: dict[ServiceId, Server] = field(default_factory=dict)
     broken: dict[ServiceId, str] = field(default_factory=dict)
@@ -45,6 +48,11 @@ class World:
     bases: list[BaseBackup] = field(default_factory=list)
     standbys: dict[ServiceId, tuple[int, ...]] = field(default_factory=dict)
     next_port: int = 20_000
+    concluding: str | None = None
+    hurried: set[ServiceId] = field(default_factory=set)
+    outage: HowdahError | None = None
+    kept: list[TimelineId] = field(default_factory=list)
+    window: Window | None = None
 
 
 async def _nothing(_call: str, _service: ServiceId) -> None:
@@ -141,6 +149,22 @@ class FakeEngine:
             restoring=restoring,
         )
 
+    async def conclude(self, spec: ServiceSpec, *, hurry: bool) -> str | None:
+        await self.before("conclude", spec.id)
+        self.world.hurried |= {spec.id} if hurry else set()
+        if self.world.concluding is not None and not hurry:
+            return self.world.concluding
+        if (server := self.world.servers.get(spec.id)) is not None and server.up:
+            server.up = False
+            return "its server ends"
+        return None
+
+    async def keep_backups(self, timeline: TimelineId) -> Removal:
+        if self.world.outage is not None:
+            raise self.world.outage
+        self.world.kept.append(timeline)
+        return Removal.REMOVED
+
     async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:  # noqa: ARG002
         await self.before("remove", service)
         if (server := self.world.servers.get(service)) is None:
@@ -154,6 +178,8 @@ class FakeEngine:
         return Removal.STILL_THERE
 
     async def forget_backups(self, timeline: TimelineId) -> Removal:
+        if self.world.outage is not None:
+            raise self.world.outage
         self.world.forgotten.append(timeline)
         return Removal.REMOVED
 
@@ -167,7 +193,7 @@ class FakeEngine:
         return None
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
-        return ArchiveStatus(tuple(self.world.bases), None)
+        return ArchiveStatus(tuple(self.world.bases), self.world.window)
 
     async def members(self, service: ServiceId, follows: ServiceId | None) -> list[MemberStatus]:  # noqa: ARG002
         return self.member_list

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from control.test_lifecycle import is_password
 
 from howdah.domain.backups import BackupKind, BaseBackup, RestoreSource
 from howdah.domain.routes import RouteState
-from howdah.domain.services import Service
+from howdah.domain.services import Service, ServiceChange
 from howdah.domain.states import RESTORING, ServiceState
+from howdah.domain.tags import RETENTION, Tag
 
 TARGET = datetime(2024, 3, 4, 20, 30, 15, 250_001, tzinfo=UTC)
 TAKEN = datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -224,3 +226,29 @@ async def test_a_source_waits_no_more_for_a_copy_that_is_deleted(tmp_path: Path)
         await running.plane.services.delete(running.organization, source.id)
         await running.plane.services.delete(running.organization, copy.id)
         await until("both are gone", lambda: running.plane.services.list(running.organization) == [])
+
+
+async def test_the_tag_says_how_long_a_service_is_kept_else_its_organization_else_nobody(tmp_path: Path) -> None:
+    async with running_plane(tmp_path / "s") as running:
+        services, organization = running.plane.services, running.organization
+        plain = await run_one(running)
+        tagged = await services.create(organization, replace(NEW, tags=(Tag(RETENTION, "3"),)))
+
+        async def told(*days: int | None) -> None:
+            for service in (plain, tagged):
+                running.plane.services.wake(service.id)
+            await until(
+                f"the engine is told {days}",
+                lambda: (
+                    [spec.retention_days for one in (plain, tagged) if (spec := running.engine.specs.get(one.id))]
+                    == list(days)
+                ),
+            )
+
+        await told(None, 3)
+        await running.plane.access.set_retention(organization, 30)
+        await told(30, 3)
+        await services.change(organization, tagged.id, ServiceChange(tags=()))
+        await told(30, 30)
+        await running.plane.access.set_retention(organization, None)
+        await told(None, None)

@@ -6,7 +6,7 @@ Its order is the order of matching: what is called most comes first, a fixed pat
 from __future__ import annotations
 
 from howdah.api.bodies import JSON_OR_MERGE_PATCH
-from howdah.api.calls import backups, drills, members, organizations, own, patching, services
+from howdah.api.calls import backups, deleted, drills, members, organizations, own, patching, services
 from howdah.api.operation import Access, Operation
 from howdah.api.queries import KNOWN, PAGE
 
@@ -116,5 +116,15 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/v1/howdah/services/{postgresId}/operations", "howdahOperationsGet", HOWDAH,
               "What is being done with a service, and how far it is", backups.list_operations, result="Operation",
               many=True),
+    Operation("GET", "/v1/howdah/deleted", "howdahDeletedGetList", HOWDAH,
+              "List deleted services whose backups are kept, those that were deleted first first",
+              deleted.list_deleted, result="DeletedService", many=True),
+    Operation("GET", "/v1/howdah/deleted/{postgresId}", "howdahDeletedGet", HOWDAH,
+              "Get a deleted service whose backups are kept", deleted.get_deleted, result="DeletedService"),
+    Operation("POST", "/v1/howdah/deleted/{postgresId}/restoredService", "howdahDeletedRestore", HOWDAH,
+              "Restore a deleted service into a new one", deleted.restore_deleted, Access.WRITE, backups.RESTORE,
+              result="PostgresService"),
+    Operation("DELETE", "/v1/howdah/deleted/{postgresId}", "howdahDeletedPurge", HOWDAH,
+              "Delete the backups of a deleted service now", deleted.purge_deleted, Access.WRITE),
 )
 # fmt: on

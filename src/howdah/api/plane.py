@@ -9,6 +9,7 @@ from uuid import UUID
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
 from howdah.domain.catalog import Catalog
+from howdah.domain.deleted import DeletedService
 from howdah.domain.drills import Drilled
 from howdah.domain.failovers import RoleChange
 from howdah.domain.health import Health
@@ -79,6 +80,23 @@ class MembersLike(Protocol):
     async def promote(self, organization: UUID, id: ServiceId) -> Service: ...
 
 
+class DeletedLike(Protocol):
+    """Deleted services whose backups are kept."""
+
+    def list(self, organization: UUID) -> list[DeletedService]: ...
+    def get(self, organization: UUID, id: ServiceId) -> DeletedService: ...
+    async def restore(
+        self,
+        organization: UUID,
+        id: ServiceId,
+        *,
+        name: str,
+        target: datetime | None,
+        tags: Sequence[Tag] | None = None,
+    ) -> Service: ...
+    async def purge(self, organization: UUID, id: ServiceId) -> None: ...
+
+
 class AccessLike(Protocol):
     """Organizations and the keys that act for them."""
 
@@ -95,6 +113,8 @@ class PlaneLike(Protocol):
     def backups(self) -> BackupsLike: ...
     @property
     def members(self) -> MembersLike: ...
+    @property
+    def deleted(self) -> DeletedLike: ...
     @property
     def access(self) -> AccessLike: ...
     @property

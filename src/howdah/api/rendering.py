@@ -9,6 +9,7 @@ from uuid import uuid5
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup, Gap
 from howdah.domain.catalog import Catalog
+from howdah.domain.deleted import DeletedService
 from howdah.domain.drills import DrillResult
 from howdah.domain.health import Health
 from howdah.domain.ids import ServiceId
@@ -119,6 +120,25 @@ def archive(found: ArchiveStatus) -> dict[str, Any]:
         "lagSeconds": round(found.lag_seconds, 3),
         "storedBytes": found.stored_bytes,
         "backups": [_full_backup(base) for base in reversed(found.bases)],
+    }
+
+
+def deleted(found: DeletedService, version: ApiVersion) -> dict[str, Any]:
+    """A service of which nothing but its backups is left."""
+    return {
+        "id": service_id(found.id, version),
+        "name": found.name,
+        "provider": found.provider,
+        "region": found.region,
+        "postgresVersion": found.postgres_version,
+        "size": found.size.name,
+        "storageSize": found.storage_gib,
+        "tags": tags(found.tags),
+        "createdAt": timestamp(found.created_at),
+        "deletedAt": timestamp(found.deleted_at),
+        "keepUntil": timestamp(found.keep_until),
+        "earliestRestoreTime": None if found.earliest_restore is None else rounded_up(found.earliest_restore),
+        "problem": found.problem,
     }
 
 

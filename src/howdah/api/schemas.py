@@ -107,6 +107,21 @@ _LIST_ITEM = record(
     optional=("hostname", "earliestRestoreTime"),
 )
 
+_DELETED = record(
+    _COMMON
+    | {
+        "storageSize": described(INTEGER, "GiB"),
+        "tags": array(reference("Tag")),
+        "createdAt": MOMENT,
+        "deletedAt": described(MOMENT, "The last moment to which it can be restored"),
+        "keepUntil": described(MOMENT, "When its backups go, too"),
+        "earliestRestoreTime": described(
+            nullable(MOMENT), "The first moment to which it can be restored; null while the archive lacks its last WAL"
+        ),
+        "problem": described(nullable(TEXT), "What its backups lack; null when they have all that it committed"),
+    }
+)
+
 _KEY = record(
     {
         "id": UUID,
@@ -370,6 +385,7 @@ SCHEMAS: dict[str, Schema] = {
     "BackupRequest": record({"request": described(INTEGER, "Shown by the backup that answers it")}),
     "Drills": _DRILLS,
     "DrillBegun": record({"startedAt": described(MOMENT, "Of the drill that shows it when it is finished")}),
+    "DeletedService": _DELETED,
     "Operation": _OPERATION,
     "Members": _MEMBERS,
     "State": choice(ServiceState),

@@ -6,7 +6,7 @@ import base64
 import http.client
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -51,6 +51,13 @@ class Api:
         status, answer = self._send(method, f"/v1/howdah/services{path}", None)
         if status == 200:
             return answer["result"]
+        raise self._refused(status, answer)
+
+    def deleted(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The ``result`` of a call on deleted services whose backups are kept. Raises as ``call`` does."""
+        status, answer = self._send(method, f"/v1/howdah/deleted{path}", body)
+        if status == 200:
+            return answer.get("result")
         raise self._refused(status, answer)
 
     def health(self) -> list[dict[str, Any]]:
@@ -109,13 +116,25 @@ def service_id(api: Api, wanted: str) -> str:
         return ServiceId.parse(wanted).ubid
     except ValueError:
         pass
-    everyone: list[dict[str, Any]] = api.call("GET", "")
-    found = [service["id"] for service in everyone if service["name"] == wanted]
+    return _id_of(wanted, "services", "service", api.call("GET", ""))
+
+
+def deleted_id(api: Api, wanted: str) -> str:
+    """The same of a deleted service whose backups are kept."""
+    try:
+        return ServiceId.parse(wanted).ubid
+    except ValueError:
+        pass
+    return _id_of(wanted, "deleted services", "deleted service", api.deleted("GET", ""))
+
+
+def _id_of(wanted: str, several: str, one: str, everyone: Sequence[Mapping[str, Any]]) -> str:
+    found = [str(service["id"]) for service in everyone if service["name"] == wanted]
     if len(found) > 1:
-        raise Conflict(f"{len(found)} services are called {wanted!r}; give the id: {', '.join(found)}")
+        raise Conflict(f"{len(found)} {several} are called {wanted!r}; give the id: {', '.join(found)}")
     if not found:
-        names = ", ".join(sorted({service["name"] for service in everyone})[:10]) or "none"
-        raise NotFound(f"there is no service {wanted!r}; there are: {names}")
+        names = ", ".join(sorted({str(service["name"]) for service in everyone})[:10]) or "none"
+        raise NotFound(f"there is no {one} {wanted!r}; there are: {names}")
     return found[0]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from howdah.cli.api import connect, service_id
+from howdah.cli.api import connect, deleted_id, service_id
 from howdah.cli.options import JsonOption, LongTimeoutOption, NoWaitOption, ServiceArgument, StateOption
 from howdah.cli.output import note, show_fields, show_json, show_table
 from howdah.cli.waiting import left_to_itself, wait_until_backed_up, wait_until_drilled
@@ -17,6 +18,7 @@ app = typer.Typer(help="Backups of Postgres services.", no_args_is_help=True, ri
 
 _COLUMNS = ("KEY", "KIND", "STATUS", "FINISHED", "SIZE", "PARENT")
 _DRILLS = ("STARTED", "RESULT", "SECONDS", "SIZE", "CHECKED", "COMPARED", "RESTORED UNTIL")
+_DELETED = ("ID", "NAME", "POSTGRES", "SIZE", "DELETED", "KEPT UNTIL", "RESTORABLE SINCE")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -107,6 +109,42 @@ def list_drills(service: ServiceArgument, state: StateOption = None, as_json: Js
         print(f"under way since {under_way['startedAt']}: {under_way['doing']} ({under_way['percent']}%){problem}")
     elif found["nextAt"] is not None:
         print(f"next one {found['nextAt']}")
+
+
+@app.command("deleted")
+def list_deleted(state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Deleted services whose backups are kept, those that were deleted first first."""
+    found: list[dict[str, Any]] = connect(state).deleted("GET", "")
+    if as_json:
+        show_json(found)
+        return
+    what = ("id", "name", "postgresVersion", "size", "deletedAt", "keepUntil")
+    rows = [(*(one[field] for field in what), one["earliestRestoreTime"] or "-") for one in found]
+    show_table(_DELETED, rows, nothing="no deleted services are kept")
+    for one in found:
+        if one["earliestRestoreTime"] is None:
+            print(f"problem of {one['id']}: the archive lacks its last WAL; until it is there nothing can be restored")
+        if one["problem"] is not None:
+            print(f"problem of {one['id']}: {one['problem']}")
+
+
+@app.command("purge")
+def purge(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="One of howdah backups deleted: its id or name.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also on a terminal.")] = False,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the backups of a deleted service now and for good."""
+    api = connect(state)
+    found = deleted_id(api, service)
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete the backups of {service} ({found}), the last that is left of it?", abort=True, err=True)
+    api.deleted("DELETE", f"/{found}")
+    if as_json:
+        show_json({"id": found, "purged": True})
+        return
+    note(f"the backups of {found} are being deleted")
 
 
 def _drill(one: Mapping[str, Any]) -> Sequence[object]:

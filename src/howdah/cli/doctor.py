@@ -39,6 +39,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     from howdah.cli.checks.host import check_clock, check_disk, check_libraries, check_shared_memory
     from howdah.cli.checks.isolation import check_isolation
     from howdah.cli.checks.network import check_names, check_ports
+    from howdah.cli.checks.ownerless import check_ownerless
 
     yield from check_ports(settings)
     yield from check_names(settings)
@@ -48,6 +49,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield from check_disk(settings)
     yield from check_clock(settings)
     yield from check_contents(settings)
+    yield from check_ownerless(settings)
     yield from check_health(settings)
 
 

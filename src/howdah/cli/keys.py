@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
+from typing import Annotated, Any
 
 import typer
 
 from howdah.cli.options import JsonOption, StateOption
+from howdah.cli.organization import organization_id
 from howdah.cli.output import note, show_fields, show_json, show_table
 from howdah.cli.state import own_store, state_directory
-from howdah.domain.errors import BadRequest, NotFound
 from howdah.domain.organizations import ApiKey, ApiVersion, Role
-
-if TYPE_CHECKING:
-    from howdah.control.access import Access
 
 app = typer.Typer(help="API keys.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -32,7 +28,7 @@ def list_keys(organization: OrganizationOption = None, state: StateOption = None
 
     own_store(directory := state_directory(state))
     with open_access(directory) as access:
-        found = access.keys(_organization(access, organization))
+        found = access.keys(organization_id(access, organization))
     if as_json:
         show_json([_fields(key) for key in found])
         return
@@ -58,7 +54,7 @@ def create(
 
     own_store(directory := state_directory(state))
     with open_access(directory) as access:
-        owner = _organization(access, organization)
+        owner = organization_id(access, organization)
         key, secret = asyncio.run(access.create_key(owner, name=name, role=role, api_version=api_version))
     if as_json:
         show_json(_fields(key) | {"keySecret": secret})
@@ -81,22 +77,6 @@ def revoke(
         show_json({"keyId": key_id, "state": "disabled"})
         return
     note(f"{key_id} is disabled")
-
-
-def _organization(access: Access, wanted: str | None) -> UUID:
-    """The organization of that id or name; the only one when nothing is said."""
-    everyone = access.organizations()
-    if wanted is None:
-        if len(everyone) == 1:
-            return everyone[0].id
-        names = ", ".join(f"{organization.id} ({organization.name})" for organization in everyone)
-        raise BadRequest(f"there are {len(everyone)} organizations; say which with --org: {names}")
-    found = [one.id for one in everyone if wanted in {str(one.id), one.name}]
-    if len(found) > 1:
-        raise BadRequest(f"{len(found)} organizations are called {wanted!r}; give the id, see howdah orgs list")
-    if not found:
-        raise NotFound(f"there is no organization {wanted!r}; see howdah orgs list")
-    return found[0]
 
 
 def _fields(key: ApiKey) -> dict[str, Any]:

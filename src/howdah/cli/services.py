@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from howdah.cli.api import connect, service_id
+from howdah.cli.api import connect, deleted_id, service_id
 from howdah.cli.options import (
     JsonOption,
     LongTimeoutOption,
@@ -106,11 +106,15 @@ def delete(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a service with all of its data and its backups."""
+    """Delete a service with all of its data and its backups, unless the server keeps those for a while."""
     api = connect(state)
     found = service_id(api, service)
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete {service} ({found}) with all of its data and its backups?", abort=True, err=True)
+        typer.confirm(
+            f"Delete {service} ({found}) with all of its data (and its backups, unless they are kept for a while)?",
+            abort=True,
+            err=True,
+        )
     api.call("DELETE", f"/{found}")
     if wait:
         wait_until_gone(api, found, seconds=timeout)
@@ -145,17 +149,26 @@ def restore(
         str, typer.Option(metavar="MOMENT", help="RFC 3339 with a zone, to the microsecond, or latest.")
     ] = "latest",
     tag: TagOption = None,
+    deleted: Annotated[
+        bool, typer.Option("--deleted", help="SERVICE was deleted and its backups are kept: howdah backups deleted.")
+    ] = False,
     wait: NoWaitOption = True,
     timeout: LongTimeoutOption = 3600,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A new service with what SERVICE held at a moment, and with its password. SERVICE goes on as it is."""
+    """A new service with what SERVICE held at a moment, and with its password. SERVICE goes on as it is.
+
+    One that was made from a deleted service has a new password.
+    """
     api = connect(state)
     body: dict[str, Any] = {"name": name, "restoreTarget": target}
     if tag:
         body["tags"] = [_tag(one) for one in tag]
-    made = api.call("POST", f"/{service_id(api, service)}/restoredService", body)
+    if deleted:
+        made = api.deleted("POST", f"/{deleted_id(api, service)}/restoredService", body)
+    else:
+        made = api.call("POST", f"/{service_id(api, service)}/restoredService", body)
     if wait:
         with left_to_itself(
             f"{made['id']} goes on being restored; howdah services get {made['id']} shows how far it is"

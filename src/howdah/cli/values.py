@@ -165,6 +165,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "backup.archive": _archive,
     "backup.interval_hours": _between(0.01, 24 * 365),
     "backup.retention_days": _between(0, 9999),
+    "backup.keep_after_delete_days": _between(0, 9999),
     "backup.chain": _between(0, 1000),
     "backup.rate_mib": _between(0, 1024),
     "backup.parallel": _between(1, 64),

@@ -83,6 +83,12 @@ class Access:
         await self._store.write(lambda connection: stored_organizations.add(connection, organization))
         return organization
 
+    async def set_retention(self, organization: UUID, days: int | None) -> Organization:
+        """How long services of the organization can be restored; None: as the settings say. Raises NotFound."""
+        self.organization(organization)
+        await self._store.write(lambda connection: stored_organizations.set_retention(connection, organization, days))
+        return self.organization(organization)
+
     async def create_key(
         self, organization: UUID, *, name: str, role: Role, api_version: ApiVersion | None
     ) -> tuple[ApiKey, str]:

@@ -135,7 +135,7 @@ class Members:
                 raise BadRequest(f"the service {id} has {MAX_REPLICAS} read replicas, which is the most there can be")
             self._services.prepare_replication(connection, id)
 
-        made = await self._services.add(replica, verifier, follows=id, check=check)
+        made = await self._services.add(replica, verifier, follows=id, condition=check)
         self._services.wake(id)
         return made
 

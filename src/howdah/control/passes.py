@@ -13,23 +13,18 @@ from sqlalchemy import Connection
 from howdah.control.clock import utc_now
 from howdah.control.effects import Effects
 from howdah.control.publisher import Opening, Publisher
-from howdah.control.states import derive, restart_seen
+from howdah.control.removals import Removals
+from howdah.control.states import derive, has_run, restart_seen
 from howdah.control.vault import Kind, Vault
 from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
-from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.domain.services import Endpoint, Service, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.domain.tags import retention_days
-from howdah.engines.protocol import Engine, Removal
-from howdah.store import hostnames, instances, secrets, services
+from howdah.engines.protocol import Engine
+from howdah.store import hostnames, organizations, secrets, services
 from howdah.store.services import StoredService
 from howdah.store.store import Store
-
-REMOVAL_SECONDS = 0.1
-"""Between two looks at a service that is not gone yet."""
-
-READ_SECONDS = 1.0
-"""Between two looks at a service whose backups are still being read."""
 
 LISTENING_SECONDS = 1.0
 UNSETTLED = 0.0
@@ -50,12 +45,21 @@ class _Seen:
 class Passes:
     """``wake``: has another service looked at."""
 
-    def __init__(self, engine: Engine, store: Store, vault: Vault, publisher: Publisher, effects: Effects) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        vault: Vault,
+        publisher: Publisher,
+        effects: Effects,
+        removals: Removals,
+    ) -> None:
         self._engine = engine
         self._store = store
         self._vault = vault
         self._publisher = publisher
         self._effects = effects
+        self._removals = removals
         self._happened: set[ServiceId] = set()
         self._looked_at: set[ServiceId] = set()
         self.wake: Callable[[ServiceId], None] = lambda _: None
@@ -86,9 +90,9 @@ class Passes:
             self._publisher.leave_out(service, await _silent(stored.standbys))
         if stored.service.state is ServiceState.DELETING:
             await self._publish_if_possible(service)
-            return await self._remove(stored)
+            return await self._remove(stored, names)
         await self._publisher.publish(service)
-        spec = _spec(stored, names, services.followers(self._store, service))
+        spec = self._spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(stored, sealed))
         if status.moving:
             self._happened.add(service)
@@ -110,38 +114,43 @@ class Passes:
         except Unavailable as error:
             log.warning("a service is deleted before its route", service=service.ubid, reason=str(error))
 
-    async def _remove(self, stored: StoredService) -> float | None:
-        service = stored.service.id
-        if await self._engine.remove(service, stored.timeline) is Removal.STILL_THERE:
-            return REMOVAL_SECONDS
-        if await self._are_backups_read(stored):
-            return READ_SECONDS
-        if await self._engine.forget_backups(stored.timeline) is Removal.STILL_THERE:
-            return REMOVAL_SECONDS
+    async def _remove(self, stored: StoredService, names: tuple[str, ...]) -> float | None:
+        again_after = await self._removals.step(stored, self._spec(stored, names))
+        if again_after is None:
+            self._forget(stored.service.id)
+            if stored.follows is not None:
+                self.wake(stored.follows)  # Which keeps WAL for it no more.
+            await self._store.forget()
+        return again_after
 
-        def forget(connection: Connection) -> None:
-            instances.remove_all(connection, service)
-            services.remove(connection, service)
-
-        await self._store.write(forget, makes_room=True)
-        self._forget(service)
-        if stored.follows is not None:
-            self.wake(stored.follows)  # Which keeps WAL for it no more.
-        await self._store.forget()
-        return None
-
-    async def _are_backups_read(self, stored: StoredService) -> bool:
-        """Whether another service is being restored from its backups, so that they have to stay until that is over."""
-        readers = services.readers(self._store, stored.timeline)
-        if not readers:
-            return False
+    def _spec(self, stored: StoredService, names: tuple[str, ...]) -> ServiceSpec:
         service = stored.service
-        reason = f"its backups are needed until {', '.join(one.ubid for one in readers)} is restored or deleted"
-        if reason != service.state_reason:
-            await self._store.write(
-                lambda connection: services.set_state(connection, service.id, ServiceState.DELETING, reason)
-            )
-        return True
+        return ServiceSpec(
+            id=service.id,
+            postgres_version=service.postgres_version,
+            size=service.size,
+            ha_type=service.ha_type,
+            hostnames=names,
+            certificate=stored.certificate,
+            restart=stored.restart,
+            password_version=stored.password_version,
+            timeline=stored.timeline,
+            source=stored.source if stored.restored_at is None else None,
+            backup=stored.backup,
+            retention_days=self._retention_days(service),
+            ran=has_run(stored),
+            switchover=stored.switchover,
+            accept_loss=stored.accept_loss,
+            follows=stored.follows,
+            followers=tuple(services.followers(self._store, service.id)),
+        )
+
+    def _retention_days(self, service: Service) -> int | None:
+        """What its tag says, else its organization; None: neither does."""
+        if (days := retention_days(service.tags)) is not None:
+            return days
+        organization = organizations.find(self._store, service.organization)
+        return None if organization is None else organization.retention_days
 
     def _forget(self, service: ServiceId) -> None:
         """It is gone, though the engine may still tell of what happened to it before."""
@@ -205,28 +214,6 @@ async def _listens(endpoint: Endpoint) -> bool:
         return False
     writer.close()
     return True
-
-
-def _spec(stored: StoredService, names: tuple[str, ...], followers: list[ServiceId]) -> ServiceSpec:
-    service = stored.service
-    return ServiceSpec(
-        id=service.id,
-        postgres_version=service.postgres_version,
-        size=service.size,
-        ha_type=service.ha_type,
-        hostnames=names,
-        certificate=stored.certificate,
-        restart=stored.restart,
-        password_version=stored.password_version,
-        timeline=stored.timeline,
-        source=stored.source if stored.restored_at is None else None,
-        backup=stored.backup,
-        retention_days=retention_days(service.tags),
-        switchover=stored.switchover,
-        accept_loss=stored.accept_loss,
-        follows=stored.follows,
-        followers=tuple(followers),
-    )
 
 
 def _seen(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> _Seen:

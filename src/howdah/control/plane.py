@@ -16,6 +16,7 @@ from howdah.control.access import Access
 from howdah.control.backups import Backups
 from howdah.control.certificates import CertificateSchedule
 from howdah.control.clock import Clock, utc_now
+from howdah.control.deleted import DeletedServices
 from howdah.control.effects import Effects
 from howdah.control.host import Host
 from howdah.control.lock import hold
@@ -24,6 +25,7 @@ from howdah.control.passes import Passes
 from howdah.control.paths import bootstrap_file, lock_file, routes_file, secrets_key_file, store_file
 from howdah.control.publisher import Publisher
 from howdah.control.reconciler import Reconciler
+from howdah.control.removals import Removals
 from howdah.control.resolution import Resolution, client_address
 from howdah.control.router_process import RouterProcess
 from howdah.control.services import Services
@@ -61,6 +63,7 @@ class ControlPlane:
     services: Services
     backups: Backups
     members: Members
+    deleted: DeletedServices
     reconciler: Reconciler
     schedule: CertificateSchedule
 
@@ -150,10 +153,10 @@ class ControlPlane:
         engine = self._make_engine(StoredInstances(self.store))
         await engine.start()
         stack.push_async_callback(engine.close)
-        effects = Effects()
-        reconciler = self.reconciler = Reconciler(
-            engine, Passes(engine, self.store, vault, publisher, effects), effects
-        )
+        effects, settings = Effects(), self.settings.backup
+        removals = Removals(engine, self.store, self._clock, settings)
+        passes = Passes(engine, self.store, vault, publisher, effects, removals)
+        reconciler = self.reconciler = Reconciler(engine, passes, effects)
         schedule = self.schedule = CertificateSchedule(
             self.store, vault, self._clock, publish=publisher.publish, wake=reconciler.wake
         )
@@ -162,12 +165,15 @@ class ControlPlane:
         )
         self.backups = Backups(self.store, vault, self._clock, engine, self.services, self.settings.backup)
         self.members = Members(self.store, vault, self._clock, engine, self.services)
+        self.backups = Backups(self.store, vault, self._clock, engine, self.services, settings)
+        self.deleted = DeletedServices(self.store, self._clock, engine, self.services, settings)
         if self._with_router:
             await self._start_router()
             await self._run(stack, "router watch", self._router.watch())
         await self._run(stack, "certificates", schedule.run())
         await self._run(stack, "key uses", self._store_uses())
         await self._run(stack, "room", self._keep_room())
+        await self._run(stack, "deleted services", self.deleted.run())
         reconciler.wake_all()
         await self._run(stack, "reconciler", reconciler.run())
 

@@ -86,10 +86,13 @@ class Services:
         source: RestoreSource | None = None,
         *,
         follows: ServiceId | None = None,
-        check: Callable[[Connection], None] | None = None,
+        condition: Callable[[Connection], None] | None = None,
     ) -> Service:
-        """One that has been checked, with its password. ``follows``: the service whose read replica it is. ``check``:
-        called first in the transaction that stores it. Raises Unavailable, and what ``check`` raises."""
+        """One that has been checked, with its password. ``follows``: the service whose read replica it is.
+        ``condition``: called in the transaction that stores it; raises when it must not be added after all.
+
+        Raises Unavailable, and what ``condition`` raises.
+        """
         issued = await asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at)
         stored = StoredService(
             service=service,
@@ -107,8 +110,8 @@ class Services:
         passwords = {Kind.PASSWORD: service.password, Kind.PASSWORD_VERIFIER: password_verifier}
 
         def write(connection: Connection) -> None:
-            if check is not None:
-                check(connection)
+            if condition is not None:
+                condition(connection)
             services.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))

@@ -7,6 +7,14 @@ from howdah.domain.states import ServiceState
 from howdah.store.services import StoredService
 
 
+def has_run(stored: StoredService) -> bool:
+    """Whether clients could ever connect, so that it has data. An older store that was put back may say so of one that
+    has been deleted since."""
+    if stored.source is not None:
+        return stored.restored_at is not None
+    return stored.service.state is not ServiceState.CREATING
+
+
 def restart_seen(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> int:
     """The last restart that is known to be done, after a pass toward ``spec``."""
     if status.ready:

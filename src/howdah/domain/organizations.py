@@ -31,9 +31,12 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Organization:
+    """retention_days: how long its services can be restored to any moment; None: as the settings say."""
+
     id: UUID
     name: str
     created_at: datetime
+    retention_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ class ServiceSpec:
     restart: how often a restart was asked for. password_version: which password is wanted, counted from 1.
     timeline: its own line of backups and WAL; None: it is not archived. source: what it is restored from; None for one
     that begins empty. backup: how often a base backup was asked for, beside those of the schedule. retention_days: how
-    long it can be restored to any moment; None: as the settings say.
+    long it can be restored to any moment; None: as the settings say. ran: it has been used, so that a data directory
+    that is not there is missing.
     switchover: which change of its primary is asked for, counted from 1. accept_loss: for which one it was said that
     commits may be lost. follows: the service whose read replica it is. followers: its own read replicas.
     """
@@ -43,6 +44,7 @@ class ServiceSpec:
     accept_loss: int = 0
     follows: ServiceId | None = None
     followers: tuple[ServiceId, ...] = ()
+    ran: bool = False
 
 
 @dataclass(frozen=True, slots=True)

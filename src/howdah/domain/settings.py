@@ -73,7 +73,12 @@ class BackupSettings:
     interval_hours: float = _key(24.0, "Between two base backups of a service; their times are spread")
     chain: int = _key(6, "Incremental base backups that may build on a full one; 0 makes each a full one")
     retention_days: float = _key(
-        7.0, "How long a service can be restored to any moment; a service's tag howdah_retention_days says otherwise"
+        7.0,
+        "How long a service can be restored to any moment, unless its tag howdah_retention_days or its organization"
+        " says otherwise",
+    )
+    keep_after_delete_days: float = _key(
+        0.0, "How long the backups of a deleted service are kept, so that it can still be restored; 0: not at all"
     )
     rate_mib: int = _key(100, "MiB/s that a base backup may read; 0 is no limit")
     parallel: int = _key(2, "Base backups that may run at the same time")

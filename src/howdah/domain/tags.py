@@ -15,6 +15,7 @@ RESERVED_PREFIX = "chc_"
 OWN_PREFIX = "howdah_"
 PROTECTED = "howdah_protected"
 RETENTION = "howdah_retention_days"
+_DAYS = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _ALLOWED = re.compile(r"[a-zA-Z0-9._-]*", re.ASCII)
 
 
@@ -34,7 +35,7 @@ class _Expected:
 
 _OWN = {
     PROTECTED: _Expected("true|false", "true or false"),
-    RETENTION: _Expected("[1-9][0-9]{0,3}", "a number of days from 1 to 9999"),
+    RETENTION: _Expected(_DAYS.pattern, "a number of days from 1 to 9999"),
 }
 
 
@@ -60,8 +61,13 @@ def is_protected(tags: Sequence[Tag]) -> bool:
 
 
 def retention_days(tags: Sequence[Tag]) -> int | None:
-    """Days for which the service can be restored; None: as the server's settings say."""
+    """Days for which the service can be restored, as its tag says; None: it says nothing."""
     return next((int(tag.value) for tag in tags if tag.key == RETENTION and tag.value is not None), None)
+
+
+def parse_retention(text: str) -> int | None:
+    """The days that ``text`` says, by the rule of the tag; None when it breaks it."""
+    return int(text) if _DAYS.fullmatch(text) else None
 
 
 def _check_own(field: str, tag: Tag) -> None:

@@ -41,8 +41,24 @@ class Engine(Protocol):
         """Services to which something happened outside ``reconcile``: look at them again."""
         ...
 
+    async def conclude(self, spec: ServiceSpec, *, hurry: bool) -> str | None:
+        """One pass toward the end of a server of which nothing may be missing in its backups; then comes ``remove``.
+        hurry: end it now, whatever is missing; that takes a bounded time.
+
+        In words, what it waits for; None when nothing of it runs any more. Raises Unavailable.
+        """
+        ...
+
     async def remove(self, service: ServiceId, timeline: TimelineId | None) -> Removal:
         """One pass toward nothing being left of the service but its backups (``timeline``)."""
+        ...
+
+    async def keep_backups(self, timeline: TimelineId) -> Removal:
+        """One pass toward nothing being left of a service that has been removed but what is in the archive, and all of
+        its WAL being there. Cheap where that is so.
+
+        Raises Unavailable while the archive is out of reach; what it lacks then stays here.
+        """
         ...
 
     async def forget_backups(self, timeline: TimelineId) -> Removal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from howdah.domain.organizations import Organization
 from howdah.store.prepared import Prepared
@@ -15,7 +15,8 @@ from howdah.store.times import from_ms, to_ms
 
 
 def _select() -> Select[*tuple[Any, ...]]:
-    return select(organizations.c.id, organizations.c.name, organizations.c.created_at)
+    columns = organizations.c
+    return select(columns.id, columns.name, columns.created_at, columns.retention_days)
 
 
 _ONE = Prepared(_select().where(organizations.c.id == bindparam("id")))
@@ -40,10 +41,18 @@ def exist(connection: Connection) -> bool:
 def add(connection: Connection, organization: Organization) -> None:
     connection.execute(
         insert(organizations).values(
-            id=str(organization.id), name=organization.name, created_at=to_ms(organization.created_at)
+            id=str(organization.id),
+            name=organization.name,
+            created_at=to_ms(organization.created_at),
+            retention_days=organization.retention_days,
         )
     )
 
 
+def set_retention(connection: Connection, organization: UUID, days: int | None) -> None:
+    statement = update(organizations).where(organizations.c.id == str(organization))
+    connection.execute(statement.values(retention_days=days))
+
+
 def _organization(row: tuple[Any, ...]) -> Organization:
-    return Organization(UUID(row[0]), row[1], from_ms(row[2]))
+    return Organization(UUID(row[0]), row[1], from_ms(row[2]), row[3])

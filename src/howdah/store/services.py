@@ -20,6 +20,7 @@ from howdah.domain.tags import Tag
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import hostnames, secrets, services
+from howdah.store.tags import decode_tags, encode_tags
 from howdah.store.times import from_ms, maybe_from_ms, maybe_from_us, maybe_to_us, to_ms
 
 PASSWORD = "password"
@@ -126,6 +127,7 @@ _LIST = Prepared(
 )
 _ONE = Prepared(_STORED)
 _ALL_IDS = Prepared(select(services.c.id).order_by(services.c.number))
+_ALL_TIMELINES = Prepared(select(services.c.timeline))
 _DUE = Prepared(
     select(services.c.id).where(
         (services.c.certificate_renew_at <= bindparam("now")) | (services.c.certificate_renew_at > bindparam("latest"))
@@ -182,6 +184,10 @@ def ids(store: Store) -> list[ServiceId]:
     return [ServiceId(UUID(row[0])) for row in store.all(_ALL_IDS)]
 
 
+def timelines(store: Store) -> list[TimelineId]:
+    return [_timeline(row[0]) for row in store.all(_ALL_TIMELINES)]
+
+
 def due_for_renewal(store: Store, now: datetime, *, latest: datetime) -> list[ServiceId]:
     """Services whose certificate was to be replaced by now, or only after ``latest``."""
     return [ServiceId(UUID(row[0])) for row in store.all(_DUE, {"now": to_ms(now), "latest": to_ms(latest)})]
@@ -214,7 +220,7 @@ def add(connection: Connection, stored: StoredService) -> None:
             arch=service.size.arch,
             postgres_version=service.postgres_version,
             ha_type=service.ha_type,
-            tags=_encode_tags(service.tags),
+            tags=encode_tags(service.tags),
             is_primary=service.is_primary,
             state=service.state,
             state_reason=service.state_reason,
@@ -240,7 +246,7 @@ def set_name(connection: Connection, service: ServiceId, name: str) -> None:
 
 
 def set_tags(connection: Connection, service: ServiceId, tags: Sequence[Tag]) -> None:
-    _update(connection, service, tags=_encode_tags(tags))
+    _update(connection, service, tags=encode_tags(tags))
 
 
 def set_certificate(connection: Connection, service: ServiceId, certificate: str, renew_at: datetime) -> None:
@@ -351,7 +357,7 @@ def _service(row: tuple[Any, ...]) -> Service:
         storage_gib=row[8],
         postgres_version=PostgresVersion(row[10]),
         ha_type=HaType(row[11]),
-        tags=_decode_tags(row[12]),
+        tags=decode_tags(row[12]),
         is_primary=bool(row[13]),
         state=ServiceState(row[14]),
         state_reason=row[15],
@@ -400,11 +406,3 @@ def _encode_endpoints(endpoints: Sequence[Endpoint]) -> str:
 
 def _decode_endpoints(text: str) -> tuple[Endpoint, ...]:
     return () if text == "[]" else tuple(Endpoint(host, port) for host, port in json.loads(text))
-
-
-def _encode_tags(tags: Sequence[Tag]) -> str:
-    return json.dumps([[tag.key, tag.value] for tag in tags])
-
-
-def _decode_tags(text: str) -> tuple[Tag, ...]:
-    return () if text == "[]" else tuple(Tag(key, value) for key, value in json.loads(text))

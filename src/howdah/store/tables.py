@@ -29,6 +29,7 @@ organizations = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("created_at", Integer, nullable=False),
+    Column("retention_days", Integer),
 )
 
 api_keys = Table(
@@ -146,3 +147,27 @@ role_changes = Table(
     Column("promotion_ms", Float),
     Column("first_write_ms", Float),
 )
+
+deleted_services = Table(
+    "deleted_services",
+    metadata,
+    Column("timeline", Text, primary_key=True),
+    Column("service", Text, nullable=False, unique=True),
+    Column("organization", Text, ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("size", Text, nullable=False),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_gib", Integer, nullable=False),
+    Column("storage_gib", Integer, nullable=False),
+    Column("arch", Text, nullable=False),
+    Column("postgres_version", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("deleted_at", Integer, nullable=False),
+    Column("keep_until", Integer, nullable=False),
+    Column("earliest_restore", Integer),
+    Column("problem", Text),
+)
+"""Services of which nothing but their backups is left. ``earliest_restore`` is in microseconds."""

@@ -26,6 +26,7 @@ BACKUP = BackupSettings(
     12.0,
     3,
     30.0,
+    14.0,
     50,
     4,
     2.5,
@@ -86,6 +87,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         s3_encryption = "AES256"
         interval_hours = 12
         retention_days = 30
+        keep_after_delete_days = 14
         chain = 3
         rate_mib = 50
         parallel = 4
@@ -134,6 +136,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_BACKUP_S3_ENCRYPTION": "AES256",
         "HOWDAH_BACKUP_INTERVAL_HOURS": "12",
         "HOWDAH_BACKUP_RETENTION_DAYS": "30",
+        "HOWDAH_BACKUP_KEEP_AFTER_DELETE_DAYS": "14",
         "HOWDAH_BACKUP_CHAIN": "3",
         "HOWDAH_BACKUP_RATE_MIB": "50",
         "HOWDAH_BACKUP_PARALLEL": "4",

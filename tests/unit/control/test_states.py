@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from howdah.control.states import derive, restart_seen
+from howdah.control.states import derive, has_run, restart_seen
+from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import default_catalog
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import Service, ServiceSpec, ServiceStatus
@@ -112,3 +113,12 @@ def test_running_begins_only_when_everything_wanted_is_ready_and_deleting_never_
         assert reason == status.reason
     if now is ServiceState.UNAVAILABLE and state is not ServiceState.UNAVAILABLE:
         assert reason is not None
+
+
+@pytest.mark.parametrize("state", list(ServiceState))
+def test_a_service_has_run_once_it_is_no_longer_created_or_restored(state: ServiceState) -> None:
+    created = stored(state)
+    assert has_run(created) is (state is not ServiceState.CREATING)
+    restored = replace(created, source=RestoreSource(TimelineId.new(), None))
+    assert not has_run(restored)
+    assert has_run(replace(restored, restored_at=NOW))

@@ -4,7 +4,8 @@ import asyncio
 import sqlite3
 import stat
 import threading
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,13 +16,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from howdah.domain.catalog import default_catalog
+from howdah.domain.deleted import DeletedService
 from howdah.domain.errors import Conflict, SetupError, Unavailable
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance
 from howdah.domain.organizations import Organization
 from howdah.domain.services import Service
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
-from howdah.store import hostnames, migrate, organizations, secrets, services
+from howdah.domain.tags import Tag
+from howdah.store import deleted, hostnames, migrate, organizations, secrets, services
 from howdah.store.instances import StoredInstances
 from howdah.store.services import StoredService
 from howdah.store.store import Store
@@ -106,6 +109,14 @@ async def test_a_write_is_whole_or_not_at_all_and_seen_by_the_reads_that_follow(
     assert organizations.find(store, organization.id) == organization
 
 
+async def test_an_organization_keeps_how_long_its_services_can_be_restored(store: Store) -> None:
+    one, other = (Organization(uuid4(), name, NOW, days) for name, days in (("one", None), ("other", 3)))
+    for organization in (one, other):
+        await store.write(lambda connection, new=organization: organizations.add(connection, new))
+    await store.write(lambda connection: organizations.set_retention(connection, one.id, 30))
+    assert organizations.everyone(store) == [replace(one, retention_days=30), other]
+
+
 async def test_a_service_comes_back_as_it_was_stored(store: Store) -> None:
     service = await add_service(store)
     found = services.find(store, service.id)
@@ -114,6 +125,44 @@ async def test_a_service_comes_back_as_it_was_stored(store: Store) -> None:
     assert services.visible(store, service.organization, service.id) == (service, b"sealed-password-bytes")
     assert services.visible(store, uuid4(), service.id) is None
     assert services.of(store, service.organization) == [service]
+
+
+async def test_a_deleted_service_comes_back_as_it_was_stored(store: Store) -> None:
+    service = await add_service(store)
+
+    def kept(days: int, earliest: datetime | None) -> DeletedService:
+        return DeletedService(
+            id=ServiceId.new(),
+            timeline=TimelineId.new(),
+            organization=service.organization,
+            name="gone",
+            provider=service.provider,
+            region=service.region,
+            size=service.size,
+            storage_gib=service.storage_gib,
+            postgres_version=service.postgres_version,
+            tags=(Tag("a", "b"), Tag("c")),
+            created_at=NOW,
+            deleted_at=NOW + timedelta(days=days),
+            keep_until=NOW + timedelta(days=days + 7),
+            earliest_restore=earliest,
+            problem="something" if earliest is None else None,
+        )
+
+    later, first = kept(2, NOW + timedelta(microseconds=1)), kept(1, None)
+    for one in (later, first):
+        await store.write(lambda connection, new=one: deleted.add(connection, new))
+    assert deleted.everyone(store) == deleted.of(store, service.organization) == [first, later]
+    assert (deleted.of(store, uuid4()), deleted.find(store, later.id)) == ([], later)
+
+    def change(connection: Connection) -> None:
+        deleted.set_earliest(connection, first.timeline, NOW)
+        deleted.set_keep_until(connection, first.timeline, NOW)
+        deleted.remove(connection, later.timeline)
+        assert deleted.within(connection, later.id) is None
+
+    await store.write(change)
+    assert deleted.everyone(store) == [replace(first, earliest_restore=NOW, keep_until=NOW)]
 
 
 async def test_reads_in_a_snapshot_see_one_state(store: Store) -> None:

@@ -86,9 +86,6 @@ def _processes(state: Path) -> Iterator[Finding]:
         yield (fail if plane else warn)("servers", f"{len(wanted - running)} do not run: {missing}", advice)
     elif wanted:
         yield ok("servers", f"all {len(wanted)} run")
-    if running - wanted:
-        advice = "howdah stop ends them; howdah serve removes what is left over"
-        yield warn("servers", f"{len(running - wanted)} run that no service owns", advice)
     if ports := router_ports(state):
         yield ok("router", f"alive, on port {ports[0]}")
     elif running:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import structlog
 
@@ -28,9 +27,10 @@ from howdah.engines.local.advance import Advance
 from howdah.engines.local.allocation import Allocation, number_range
 from howdah.engines.local.archiving.archives import Archives
 from howdah.engines.local.archiving.receiver import end_receivers
-from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
+from howdah.engines.local.concluding import conclude, serving_of
+from howdah.engines.local.directories import make_directories
 from howdah.engines.local.drills.drills import Drills
 from howdah.engines.local.last_words import last_words
 from howdah.engines.local.machine import Machine
@@ -38,7 +38,8 @@ from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.members import Members, Scene
 from howdah.engines.local.members.pulse import watch_members
 from howdah.engines.local.members.report import report, stored_bytes
-from howdah.engines.local.observed import Observed, Phase
+from howdah.engines.local.observe import observe
+from howdah.engines.local.observed import Observed
 from howdah.engines.local.pool import Pool
 from howdah.engines.local.probe import ProbeTimes, probe_all
 from howdah.engines.local.removal import remove_service
@@ -49,9 +50,8 @@ from howdah.engines.local.troubles import Troubles
 from howdah.engines.local.watch import Watch
 from howdah.engines.protocol import Removal
 from howdah.launcher.client import Launcher
-from howdah.launcher.layout import Layout, closed_ancestor, layout, make_run_directory
-from howdah.launcher.rights import Rights, is_divided
-from howdah.launcher.servers import Started
+from howdah.launcher.layout import layout
+from howdah.launcher.rights import Rights
 
 _log = structlog.get_logger()
 
@@ -153,6 +153,18 @@ class LocalEngine:
             self._archives.expect_end(timeline)
         return await remove_service(self._ready_machine(), service)
 
+    async def conclude(self, spec: ServiceSpec, *, hurry: bool) -> str | None:
+        if self._archives is None:
+            return None
+        return await conclude(self._ready_machine(), self._archives, spec, self._observe(spec.id), hurry=hurry)
+
+    async def keep_backups(self, timeline: TimelineId) -> Removal:
+        archives = self._ready_archives()
+        if self._drills is not None and not await self._drills.abandon(timeline):
+            return Removal.STILL_THERE
+        await archives.keep(timeline)
+        return Removal.REMOVED
+
     async def forget_backups(self, timeline: TimelineId) -> Removal:
         if self._archives is None:
             await asyncio.to_thread(Spool(self._ready_machine().layout.spool / timeline.ubid).remove)
@@ -224,21 +236,8 @@ class LocalEngine:
         """See to it that what the primary writes is archived; the first moment to which it can be restored."""
         if self._archives is None or spec.follows is not None:
             return None
-        machine, primary = self._ready_machine(), scene.primary
-        seen = primary.seen if primary is not None else Observed(instance=None)
-        instance, running = seen.instance, seen.running
-        serving: Serving | None = None
-        used = spec.source is None or seen.password_version is not None
-        writes = running is not None and running.phase is Phase.READY and not running.standing_by
-        if used and writes and instance is not None and running is not None:
-            serving = Serving(
-                process=Started(running.pid, running.started),
-                binaries=machine.binaries[spec.postgres_version],
-                sockets=machine.layout.of(instance).sockets,
-                port=instance.port,
-                storage_gib=spec.size.storage_gib,
-                asked=spec.backup,
-            )
+        seen = scene.primary.seen if scene.primary is not None else Observed(instance=None)
+        serving = serving_of(self._ready_machine(), spec, seen)
         line = self._archives.follow(spec, serving)
         return None if line is None else line.earliest
 
@@ -251,6 +250,15 @@ class LocalEngine:
         if self._archives is None:
             raise Unavailable("backups are off on this server (backup.archive)")
         return self._archives
+
+    def _observe(self, service: ServiceId) -> Observed:
+        """Its primary."""
+        machine = self._ready_machine()
+        instance = next(iter(machine.registry.of(service)), None)
+        if instance is None:
+            return Observed(instance=None)
+        adopt(machine, instance)
+        return observe(machine, instance)
 
     def _ready_members(self) -> Members:
         self._ready_machine()
@@ -268,7 +276,7 @@ class LocalEngine:
         rights = self._launcher.rights if self._launcher is not None else Rights.in_process(uids)
         places = layout(self._settings, privileged=rights.privileged)
         launcher = self._launcher or Launcher.in_process(places, rights)
-        await asyncio.to_thread(_make_directories, places, rights)
+        await asyncio.to_thread(make_directories, places, rights)
         binaries: dict[PostgresVersion, Binaries] = {}
         pools: dict[PostgresVersion, Pool] = {}
         for version in self._versions:
@@ -295,26 +303,6 @@ class LocalEngine:
             binaries=binaries,
             pools=pools,
         )
-
-
-def _make_directories(places: Layout, rights: Rights) -> None:
-    """What is not there yet; beside a launcher it has been made already."""
-    if not is_divided():
-        places.state.mkdir(parents=True, exist_ok=True, mode=0o711)
-        make_run_directory(places.run)
-    for directory in (places.binaries, places.templates, places.pool):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    if rights.privileged:
-        _check_reachable((places.state, places.binaries, places.templates))
-
-
-def _check_reachable(directories: tuple[Path, ...]) -> None:
-    for directory in directories:
-        if (closed := closed_ancestor(directory)) is not None:
-            raise SetupError(
-                f"{directory} cannot be reached by the users that servers run as: {closed} is closed to others;"
-                f" choose another state directory, or: chmod o+x {closed}"
-            )
 
 
 def _operator() -> str:

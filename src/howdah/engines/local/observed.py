@@ -72,6 +72,7 @@ class Observed:
 class Wanted:
     """What the planner compares with: counters of the spec, and the digest of the files that it asks for.
     restored: it begins with what an archive has, not empty. upstream: whom a standby is to follow, None for a primary.
+    ran: as in ``ServiceSpec``; of a primary.
     """
 
     restart: int
@@ -79,3 +80,4 @@ class Wanted:
     configuration: str
     restored: bool = False
     upstream: str | None = None
+    ran: bool = False

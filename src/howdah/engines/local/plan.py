@@ -87,10 +87,10 @@ def plan(wanted: Wanted, seen: Observed) -> Action | None:
     """The next step toward ``wanted``; None when there is none, or none may be taken now."""
     if seen.instance is None:
         return Allocate()
+    if is_missing_data(wanted, seen):
+        return None
     if not seen.initialised:
         return Copy() if wanted.upstream is not None else Restore() if wanted.restored else Seed()
-    if not seen.data:
-        return None
     if seen.configuration != wanted.configuration:
         return Configure()
     if seen.running is None:
@@ -132,8 +132,9 @@ def is_recovering(wanted: Wanted, seen: Observed) -> bool:
     return wanted.restored and wanted.upstream is None and seen.password_version is None
 
 
-def is_missing_data(seen: Observed) -> bool:
-    return seen.initialised and not seen.data
+def is_missing_data(wanted: Wanted, seen: Observed) -> bool:
+    """By our record beside it there was some, or by the store: the record may have gone with it."""
+    return (seen.initialised or wanted.ran) and not seen.data
 
 
 def is_ready(wanted: Wanted, seen: Observed) -> bool:
@@ -145,7 +146,7 @@ def is_ready(wanted: Wanted, seen: Observed) -> bool:
         and running.phase is Phase.READY
         and not running.suspended
         and seen.answering
-        and not is_missing_data(seen)
+        and not is_missing_data(wanted, seen)
     )
 
 
@@ -156,11 +157,13 @@ def serves(wanted: Wanted, seen: Observed) -> bool:
     return is_ready(replace(wanted, password_version=seen.password_version), seen)
 
 
-def explain(seen: Observed) -> str | None:
+def explain(wanted: Wanted, seen: Observed) -> str | None:
     """Why it is not as it should be, in words for its user; None when nothing is wrong."""
     running = seen.running
-    if is_missing_data(seen):
-        return "data directory is missing"
+    if is_missing_data(wanted, seen):
+        if seen.initialised:
+            return "data directory is missing"
+        return "its data directory and all around it are missing; what its backups have can be restored"
     if running is None:
         return seen.exit
     if running.suspended:

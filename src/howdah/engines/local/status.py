@@ -70,7 +70,7 @@ def _of_primary(
     settled = is_ready(wanted, seen)
     # Clients are not cut off because a password cannot be set: its tenant needs them to let us in again.
     ready = settled or (problem is not None and serves(wanted, seen))
-    reason = explain(seen) or problem
+    reason = explain(wanted, seen) or problem
     restoring = None if reason is not None or ready else _restoring(wanted, seen)
     if restoring is ServiceState.RESTORING_BACKUP:
         reason = doing
@@ -87,7 +87,7 @@ def _of_primary(
         reason = presentable(reason, machine.layout.of(instance))
     retry_after: float | None = None
     if not ready and instance is not None and plan(wanted, seen) is None:
-        retry_after = _REPORTED if is_missing_data(seen) else seen.wait or _LATER
+        retry_after = _REPORTED if is_missing_data(wanted, seen) else seen.wait or _LATER
     return ServiceStatus(
         ready=ready,
         settled=settled,

@@ -95,7 +95,7 @@ def test_a_restored_server_recovers_before_anything_else(seen: Observed, action:
     ],
 )
 def test_what_is_wrong_is_said_in_words(seen: Observed, reason: str | None) -> None:
-    assert explain(seen) == reason
+    assert explain(WANTED, seen) == reason
     assert is_ready(WANTED, seen) == (reason is None)
 
 
@@ -182,12 +182,25 @@ def test_a_data_directory_that_was_ever_made_is_never_made_again(seen: Observed)
     assert not (seen.instance is not None and seen.initialised and isinstance(plan(WANTED, seen), Seed))
 
 
+USED = replace(WANTED, ran=True)
+GONE = "its data directory and all around it are missing; what its backups have can be restored"
+
+
+@given(states)
+def test_a_service_that_has_run_is_not_made_anew_when_all_of_it_is_gone(seen: Observed) -> None:
+    seen = replace(seen, instance=INSTANCE, initialised=False, data=False)
+    assert plan(USED, seen) is None
+    assert not is_ready(USED, seen)
+    assert explain(USED, seen) == GONE
+    assert plan(USED, replace(seen, data=True)) == Seed(), "only the record of it is missing, which is made again"
+
+
 @given(states)
 def test_without_its_data_nothing_is_started_and_nothing_is_ready(seen: Observed) -> None:
     seen = replace(seen, instance=INSTANCE, initialised=True, data=False)
     assert plan(WANTED, seen) is None
     assert not is_ready(WANTED, seen)
-    assert explain(seen) == "data directory is missing"
+    assert explain(WANTED, seen) == "data directory is missing"
 
 
 @given(states)

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -18,10 +19,12 @@ from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import ServiceSpec
 from howdah.domain.settings import BackupSettings
 from howdah.engines.local.archiving.backing_up import Shared
+from howdah.engines.local.archiving.collector import Collector
 from howdah.engines.local.archiving.line import Line
 from howdah.engines.local.archiving.receiver import find_receivers
 from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool
+from howdah.engines.local.archiving.whole import run_whole
 from howdah.launcher.layout import Layout
 
 COLLECTING = 4
@@ -51,6 +54,7 @@ class Archives:
         self._lines: dict[TimelineId, Line] = {}
         self._shared = Shared(settings, asyncio.Semaphore(COLLECTING), asyncio.Semaphore(settings.parallel))
         self._found = find_receivers(self._spools)
+        self._turns: WeakValueDictionary[TimelineId, asyncio.Lock] = WeakValueDictionary()
         self._ticking: asyncio.Task[None] | None = None
 
     @property
@@ -132,19 +136,40 @@ class Archives:
 
     async def end(self, timeline: TimelineId) -> None:
         """Stop archiving a service whose server has ended for good."""
-        line = self._lines.get(timeline)
-        if line is not None:
-            await line.end()
+        await self._end_receiving(timeline)
+        self._lines.pop(timeline, None)
+
+    async def keep(self, timeline: TimelineId) -> None:
+        """Have the archive alone hold all that came from a service whose server has ended for good. Cheap where that is
+        so. Raises StoreError, OSError; what is not there yet stays in the spool then: call it again."""
+        async with self._turn(timeline):
+            spool, line = self.spool(timeline), self._lines.get(timeline)
+            await self._end_receiving(timeline)
+            if line is not None:
+                await line.collect()
+            elif spool.wal.is_dir():
+                async with self._shared.collecting:
+                    await run_whole(Collector(spool, self._archive.timeline(timeline)).collect)
+            await asyncio.to_thread(spool.remove)
             self._lines.pop(timeline, None)
+
+    def _turn(self, timeline: TimelineId) -> asyncio.Lock:
+        """Held by whoever puts the last of it into the archive, or deletes it there."""
+        return self._turns.setdefault(timeline, asyncio.Lock())
+
+    async def _end_receiving(self, timeline: TimelineId) -> None:
+        if (line := self._lines.get(timeline)) is not None:
+            await line.end()
         if (left := self._found.pop(self.spool(timeline).home, None)) is not None:
             left.signal(signal.SIGKILL)
             left.close()
 
     async def forget(self, timeline: TimelineId) -> None:
         """Delete everything of it. Raises StoreError, OSError; some may be left then: call it again."""
-        await self.end(timeline)
-        await asyncio.to_thread(self.spool(timeline).remove)
-        await asyncio.to_thread(self._archive.timeline(timeline).remove)
+        async with self._turn(timeline):
+            await self.end(timeline)
+            await asyncio.to_thread(self.spool(timeline).remove)
+            await asyncio.to_thread(self._archive.timeline(timeline).remove)
 
     def _new_line(self, spec: ServiceSpec, timeline: TimelineId) -> Line:
         spool = self.spool(timeline)

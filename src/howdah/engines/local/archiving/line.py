@@ -150,6 +150,15 @@ class Line:
         that. Blocks."""
         return received_until(self.spool, self._collector.programs, position)
 
+    async def is_received(self) -> bool:
+        """Whether all that its server has committed until now has left it."""
+        wanted = await self._flushed()
+        return wanted is not None and await self._has(wanted)
+
+    async def collect(self) -> None:
+        """Bring what has been received to the archive. Raises StoreError, OSError."""
+        await self._collect()
+
     async def known_until(self) -> datetime | None:
         """The last moment of which is known that the archive has all until then. Raises StoreError, OSError."""
         async with self._collecting:

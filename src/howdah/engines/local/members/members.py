@@ -256,7 +256,8 @@ def _wanted(spec: ServiceSpec, membership: Membership, instance: Instance, files
         password_version=spec.password_version,
         configuration=files.digest,
         restored=spec.source is not None,
-        upstream=membership.follows(instance),
+        upstream=(upstream := membership.follows(instance)),
+        ran=spec.ran and upstream is None,
     )
 
 

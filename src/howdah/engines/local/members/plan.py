@@ -142,10 +142,10 @@ class Wait:
 Upkeep = Replicate | AddStandby | Retire | Wait
 
 
-def failure(seen: Observed) -> str | None:
+def failure(primary: Member) -> str | None:
     """Why a primary is to be given up, in words for its user; None when it is not, or only ended because we asked."""
-    running = seen.running
-    if alone.is_missing_data(seen):
+    seen, running = primary.seen, primary.seen.running
+    if alone.is_missing_data(primary.wanted, seen):
         return "the data directory of the primary is gone"
     if not seen.initialised:
         return None
@@ -168,7 +168,7 @@ def transition(view: View) -> Transition | None:
     if primary is None:
         return None
     running = primary.seen.running
-    cause = failure(primary.seen)
+    cause = failure(primary)
     if cause is not None:
         return FailOver(cause) if view.candidates and not view.refused else None
     if running is not None and running.phase is Phase.READY and running.standing_by and primary.wanted.upstream is None:
@@ -218,7 +218,7 @@ def replica_step(replica: Member, *, source_is_up: bool) -> alone.Action | None:
     running = seen.running
     useless = replica.stale is not None or seen.damage is not None or seen.failed_starts >= FAILED_STARTS
     written = running is not None and running.phase is Phase.READY and not running.standing_by
-    if seen.initialised and (useless or written or alone.is_missing_data(seen)):
+    if seen.initialised and (useless or written or alone.is_missing_data(replica.wanted, seen)):
         return alone.Discard() if source_is_up else None
     action = alone.plan(replica.wanted, seen)
     return None if isinstance(action, alone.Copy) and not source_is_up else action
@@ -227,7 +227,12 @@ def replica_step(replica: Member, *, source_is_up: bool) -> alone.Action | None:
 def _is_useless(member: Member) -> bool:
     """Whether a standby's data are not, or not any more, those of its primary."""
     seen = member.seen
-    if not member.instance.joined or alone.is_missing_data(seen) or member.stale is not None or seen.damage is not None:
+    if (
+        not member.instance.joined
+        or alone.is_missing_data(member.wanted, seen)
+        or member.stale is not None
+        or seen.damage is not None
+    ):
         return True
     running = seen.running
     if running is not None and running.phase is Phase.READY and not running.standing_by:
@@ -256,7 +261,7 @@ def _comes_back(member: Member) -> bool:
 def explain(view: View) -> str | None:
     """Why a service whose primary is lost has no other one, in words; None while that is not so."""
     primary = view.primary
-    if primary is None or (cause := failure(primary.seen)) is None or not view.standbys:
+    if primary is None or (cause := failure(primary)) is None or not view.standbys:
         return None
     joined = [one for one in view.standbys if one.instance.joined]
     if view.candidates:

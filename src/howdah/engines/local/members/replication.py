@@ -56,8 +56,10 @@ class Sending:
 async def ensure_replication(
     machine: Machine, primary: Instance, pid: int, *, verifier: str, slots: Iterable[str], kept: Iterable[str]
 ) -> None:
-    """The role and the slots by which standbys come; other slots of ours, but for ``kept``, go. Raises Unavailable, also
-    while one of those is still in use."""
+    """The role and the slots by which standbys come; other slots of ours, but for ``kept``, go.
+
+    Raises Unavailable, also while one of those is still in use.
+    """
     wanted, spared = set(slots), set(kept)
     async with _connected(machine, primary, pid) as connection:
         found = await connection.execute(

@@ -15,9 +15,11 @@ from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.membership import slot_of
 from howdah.engines.local.members.replication import Position, Sending, position, sending
 from howdah.engines.local.observe import observe
-from howdah.engines.local.observed import Observed, Phase
+from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.engines.local.plan import explain
 from howdah.engines.local.troubles import presentable
+
+_ANY = Wanted(0, 0, "")
 
 
 async def report(machine: Machine, copies: Copies, service: ServiceId, follows: ServiceId | None) -> list[MemberStatus]:
@@ -84,7 +86,7 @@ def _state(machine: Machine, copies: Copies, seen: Observed) -> tuple[MemberStat
     if copies.under_way(seen.instance.id) or not seen.initialised:
         return MemberState.COPYING, None
     running = seen.running
-    reason = seen.damage or explain(seen)
+    reason = seen.damage or explain(_ANY, seen)
     if reason is not None:
         return MemberState.FAILED, presentable(reason, machine.layout.of(seen.instance))
     ready = running is not None and running.phase is Phase.READY

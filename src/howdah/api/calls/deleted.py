@@ -1,0 +1,40 @@
+"""Services that were deleted and whose backups are kept, and new ones made from them."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from howdah.api import rendering
+from howdah.api.call import Call
+from howdah.api.calls.backups import LATEST, RESTORE
+from howdah.api.calls.services import shown, tags
+from howdah.domain.backups import parse_target
+
+
+async def list_deleted(call: Call) -> Response:
+    found = call.plane.deleted.list(call.organization)
+    return call.success([rendering.deleted(one, call.version) for one in found])
+
+
+async def get_deleted(call: Call) -> Response:
+    found = call.plane.deleted.get(call.organization, call.service)
+    return call.success(rendering.deleted(found, call.version))
+
+
+async def restore_deleted(call: Call) -> Response:
+    source = call.plane.deleted.get(call.organization, call.service)
+    body = await call.body(RESTORE)
+    target = body["restoreTarget"]
+    restored = await call.plane.deleted.restore(
+        call.organization,
+        source.id,
+        name=body["name"],
+        target=None if target == LATEST else parse_target(target, "restoreTarget"),
+        tags=tags(body["tags"]) if "tags" in body else None,
+    )
+    return call.success(shown(call, restored, credentials=True))
+
+
+async def purge_deleted(call: Call) -> Response:
+    await call.plane.deleted.purge(call.organization, call.service)
+    return call.done()
