@@ -15,6 +15,8 @@ from howdah.api import envelope
 from howdah.api.bodies import JSON, read_object
 from howdah.api.plane import PlaneLike
 from howdah.api.validation import BodyType
+from howdah.control.acts import Act
+from howdah.domain.activities import Actor, ActorType
 from howdah.domain.errors import NotFound
 from howdah.domain.ids import ServiceId
 from howdah.domain.organizations import ApiKey, ApiVersion, Role
@@ -46,8 +48,29 @@ class Call:
             raise NotFound(f"there is no Postgres service {text[:60]!a}") from None
 
     @property
+    def api_key(self) -> UUID:
+        """The id of the key that the path names. Raises NotFound when the text is no id."""
+        return uuid_in_path(self.request.path_params["keyId"], "API key")
+
+    @property
     def may_see_credentials(self) -> bool:
         return self.key.role is not Role.QUERY_ENDPOINTS
+
+    @property
+    def actor(self) -> Actor:
+        """Who makes the call, as activities tell."""
+        headers, client = self.request.headers, self.request.client
+        return Actor(
+            ActorType.API,
+            id=str(self.key.id),
+            details=self.key.name,
+            address=None if client is None else client.host,
+            user_agent=headers.get("user-agent"),
+        )
+
+    def act(self) -> Act:
+        """What a change takes to tell who made it."""
+        return Act(self.actor)
 
     async def body(self, body_type: BodyType[T], media_types: tuple[str, ...] = JSON) -> T:
         """The request's body, checked."""

@@ -33,6 +33,8 @@ _PARAMETERS: dict[str, Schema] = {
     "state": schemas.choice(ServiceState),
     "name": schemas.described(schemas.TEXT, "The whole name"),
     "cursor": schemas.described(schemas.TEXT, "The nextCursor of the page before"),
+    "from_date": schemas.described(schemas.INSTANT, "Only what was done at that moment or later"),
+    "to_date": schemas.described(schemas.INSTANT, "Only what was done at that moment or before"),
     "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST},
 }
 _ERRORS: dict[HTTPStatus, str] = {
@@ -105,7 +107,7 @@ def _responses(operation: Operation) -> Schema:
         return _failures(*failures, HTTPStatus.NOT_IMPLEMENTED)
     if operation.access is Access.READ and operation.result in ("PostgresBackup", "Archive", "Drills"):
         failures.append(HTTPStatus.SERVICE_UNAVAILABLE)
-    if operation.access is Access.WRITE:
+    if operation.activity is not None:
         failures += [HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE]
     if operation.body is not None:
         failures += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from howdah.cli.actor import this_user
 from howdah.cli.options import JsonOption, StateOption
 from howdah.cli.output import show_fields, show_json, show_table
 from howdah.cli.state import own_store, state_directory
@@ -38,10 +39,12 @@ def create(
 ) -> None:
     """A new organization. It has no keys yet: howdah keys create --org ID."""
     from howdah.control.access import open_access
+    from howdah.control.acts import Act
 
+    by = Act(this_user("organizations create"))
     own_store(directory := state_directory(state))
     with open_access(directory) as access:
-        made = asyncio.run(access.create_organization(name))
+        made = asyncio.run(access.create_organization(name, by))
     (show_json if as_json else show_fields)(_fields(made))
 
 

@@ -152,6 +152,7 @@ def _archive(text: str) -> str:
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "domain": _domain,
     "rename_grace_hours": _between(0, 24 * 365),
+    "activity_retention_days": _between(0.01, 9999),
     "api.host": _api_host,
     "api.port": _between(0, 65535),
     "api.rate_limit": _between(0, 1_000_000),

@@ -12,11 +12,13 @@ import structlog
 from sqlalchemy import Connection
 
 from howdah.control import changes
+from howdah.control.acts import BY_SYSTEM, Act
 from howdah.control.certificates import CertificateSchedule, issue_first, reissue
 from howdah.control.clock import Clock
 from howdah.control.publisher import Publisher
 from howdah.control.reconciler import Reconciler
 from howdah.control.vault import Kind, Vault
+from howdah.domain.activities import ActivityType, Deed
 from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Catalog
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
@@ -67,12 +69,15 @@ class Services:
         self._reconciler = reconciler
         self._schedule = schedule
 
-    async def create(self, organization: UUID, new: NewService) -> Service:
+    async def create(self, organization: UUID, new: NewService, by: Act = BY_SYSTEM) -> Service:
         """Raises BadRequest naming the field, NotFound for an unknown organization, Unavailable."""
         service = self._checked(organization, new)
-        return await self.add(service, await asyncio.to_thread(verifier, service.password))
+        deed = Deed(ActivityType.SERVICE_CREATE, changes.described(service), service.id)
+        return await self.add(service, await asyncio.to_thread(verifier, service.password), by=by, deed=deed)
 
-    async def add(self, service: Service, password_verifier: str, source: RestoreSource | None = None) -> Service:
+    async def add(
+        self, service: Service, password_verifier: str, source: RestoreSource | None = None, *, by: Act, deed: Deed
+    ) -> Service:
         """One that has been checked, with its password. Raises Unavailable."""
         issued = await asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at)
         stored = StoredService(
@@ -93,6 +98,8 @@ class Services:
             services.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))
+            by.note(connection, service.organization, service.created_at, deed)
+            by.keep(connection, service)
 
         await self._store.write(write)
         await self._follow(service.id)
@@ -123,7 +130,7 @@ class Services:
             and (tag is None or any(tag in (own, Tag(own.key)) for own in service.tags))
         ]
 
-    async def change(self, organization: UUID, id: ServiceId, change: ServiceChange) -> Service:
+    async def change(self, organization: UUID, id: ServiceId, change: ServiceChange, by: Act = BY_SYSTEM) -> Service:
         """Raises BadRequest for what is wrong or cannot change, NotFound, Unavailable."""
         name = None if change.name is None else check_name(change.name)
         tags = None if change.tags is None else check_tags(change.tags)
@@ -134,9 +141,12 @@ class Services:
             changes.check_unchanged(service, change, self._catalog)
             if tags is not None and tags != service.tags:
                 services.set_tags(connection, id, tags)
+                self._note(connection, by, service, ActivityType.SERVICE_UPDATE_TAGS, changes.described_tags(tags))
             if name is None or name == service.name:
                 return False
             self._rename(connection, service, name, grace=timedelta(hours=hours))
+            renaming = f"name: '{service.name}' → '{name}'"
+            self._note(connection, by, service, ActivityType.SERVICE_UPDATE_NAME, renaming)
             return True
 
         renamed = await self._store.write(write)
@@ -173,7 +183,7 @@ class Services:
         if stored is not None and stored.service.state is ServiceState.RUNNING:
             await self._reconciler.effects.wait(id, reached, seconds=NAME_SECONDS)
 
-    async def delete(self, organization: UUID, id: ServiceId) -> None:
+    async def delete(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> None:
         """Everything of the service goes; again while it goes is fine. Raises NotFound when it is gone, Conflict while
         it is protected."""
 
@@ -184,13 +194,17 @@ class Services:
                     f"the service {id} is protected from deletion: remove its tag {PROTECTED} (PATCH with the other"
                     " tags), then delete it"
                 )
+            if service.state is not ServiceState.DELETING:
+                self._note(connection, by, service, ActivityType.SERVICE_DELETE, changes.described(service))
             services.set_state(connection, id, ServiceState.DELETING)
 
         await self._store.write(write, makes_room=True)
         self._reconciler.effects.gone(id)
         await self._follow(id)
 
-    async def set_password(self, organization: UUID, id: ServiceId, password: str | None) -> str | None:
+    async def set_password(
+        self, organization: UUID, id: ServiceId, password: str | None, by: Act = BY_SYSTEM
+    ) -> str | None:
         """Returns the generated password when none is given, once it is in effect and the old one has stopped working.
 
         Raises BadRequest naming the rule, NotFound, and Unavailable when it is stored but not in effect in time.
@@ -200,9 +214,12 @@ class Services:
         passwords = {Kind.PASSWORD: wanted, Kind.PASSWORD_VERIFIER: password_verifier}
 
         def write(connection: Connection) -> int:
-            version = _commanded(connection, organization, id).password_version + 1
+            stored = _commanded(connection, organization, id)
+            version = stored.password_version + 1
             services.set_password_version(connection, id, version)
             secrets.put(connection, id, self._vault.seal(id, passwords))
+            how = "a generated password" if password is None else "a given password"
+            self._note(connection, by, stored.service, ActivityType.SERVICE_UPDATE_PASSWORD, how)
             return version
 
         version = await self._store.write(write)
@@ -221,7 +238,7 @@ class Services:
             )
         return wanted if password is None else None
 
-    async def restart(self, organization: UUID, id: ServiceId) -> Service:
+    async def restart(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> Service:
         """``restarting`` at once, unless it never ran. Asked again before it is done, it is done once more at most.
 
         Raises NotFound.
@@ -233,6 +250,7 @@ class Services:
                 services.set_restart(connection, id, stored.restart + 1)
             if stored.service.state not in (ServiceState.CREATING, *RESTORING):
                 services.set_state(connection, id, ServiceState.RESTARTING)
+            self._note(connection, by, stored.service, ActivityType.SERVICE_RESTART, "a restart")
 
         await self._store.write(write)
         await self._follow(id)
@@ -256,6 +274,9 @@ class Services:
     def wake(self, id: ServiceId) -> None:
         """Have it looked at now."""
         self._reconciler.wake(id)
+
+    def _note(self, connection: Connection, by: Act, service: Service, type: ActivityType, what: str) -> None:
+        by.note(connection, service.organization, self._clock(), Deed(type, what, service.id))
 
     async def _follow(self, id: ServiceId) -> bool:
         """Makes what is stored so. Whether its route is published already: when not, the command stands all the same,

@@ -95,6 +95,7 @@ class Settings:
     state: Path
     domain: str = _key("localhost", "Domain below which services get their hostnames")
     rename_grace_hours: float = _key(24.0, "How long the old hostname of a renamed service keeps working")
+    activity_retention_days: float = _key(90.0, "How long it is kept who did what (activities)")
     api: ApiSettings = field(default_factory=ApiSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     postgres: PostgresSettings = field(default_factory=PostgresSettings)

@@ -46,7 +46,9 @@ api_keys = Table(
     Column("expire_at", Integer),
     Column("used_at", Integer),
     Column("api_version", Text),
+    Column("sources", Text),
 )
+"""``role``: one or more, with spaces between. ``sources``: JSON, text and description of each; null is everywhere."""
 
 services = Table(
     "services",
@@ -117,3 +119,24 @@ instances = Table(
     CheckConstraint("port BETWEEN 1 AND 65535", name="ck_instances_port"),
 )
 """Without a cascade: a service whose servers may still be there cannot vanish from the store."""
+
+activities = Table(
+    "activities",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("created_at", Integer, nullable=False, index=True),
+    Column("organization", Text, nullable=False, index=True),
+    Column("actor_type", Text, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_details", Text, nullable=False),
+    Column("address", Text),
+    Column("user_agent", Text),
+    Column("type", Text, nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("service", Text),
+    Column("key", Text),
+    Column("key_update", Text),
+    Column("outcome", Text, nullable=False),
+)
+"""Without references: they outlive what they speak of."""

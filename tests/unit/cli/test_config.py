@@ -60,6 +60,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         state = "/elsewhere"
         domain = "DB.example.com."
         rename_grace_hours = 1
+        activity_retention_days = 30
         [api]
         host = "::1"
         port = 1
@@ -97,6 +98,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         state=Path("/elsewhere"),
         domain="db.example.com",
         rename_grace_hours=1.0,
+        activity_retention_days=30.0,
         api=ApiSettings("::1", 1, ApiVersion.BETA),
         router=RouterSettings(("0.0.0.0", "::"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
@@ -109,6 +111,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_STATE": "/elsewhere",
         "HOWDAH_DOMAIN": "db.example.com",
         "HOWDAH_RENAME_GRACE_HOURS": "0.5",
+        "HOWDAH_ACTIVITY_RETENTION_DAYS": "7.5",
         "HOWDAH_API_HOST": "127.0.0.2",
         "HOWDAH_API_PORT": "1",
         "HOWDAH_API_DEFAULT_VERSION": "beta",
@@ -146,6 +149,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         state=Path("/elsewhere"),
         domain="db.example.com",
         rename_grace_hours=0.5,
+        activity_retention_days=7.5,
         api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA, 7, Path("/c.pem"), Path("/k.pem")),
         router=RouterSettings(("127.0.0.1", "::1"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),

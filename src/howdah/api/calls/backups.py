@@ -30,6 +30,7 @@ async def restore_service(call: Call) -> Response:
         name=body["name"],
         target=None if target == LATEST else parse_target(target, "restoreTarget"),
         tags=tags(body["tags"]) if "tags" in body else None,
+        by=call.act(),
     )
     return call.success(shown(call, restored, credentials=True))
 
@@ -53,7 +54,8 @@ async def get_archive(call: Call) -> Response:
 
 
 async def request_backup(call: Call) -> Response:
-    return call.success({"request": await call.plane.backups.request(call.organization, call.service)})
+    number = await call.plane.backups.request(call.organization, call.service, call.act())
+    return call.success({"request": number})
 
 
 async def list_operations(call: Call) -> Response:

@@ -12,7 +12,7 @@ from howdah.domain.drills import ComparedTable, DrillProgress, DrillResult
 
 
 async def begin_drill(call: Call) -> Response:
-    began = await call.plane.backups.drill(call.organization, call.service)
+    began = await call.plane.backups.drill(call.organization, call.service, call.act())
     return call.success({"startedAt": timestamp(began)})
 
 

@@ -32,7 +32,7 @@ async def create_service(call: Call) -> Response:
         ha_type=body.get("haType", HaType.NONE),
         tags=tags(body.get("tags", [])),
     )
-    created = await call.plane.services.create(call.organization, new)
+    created = await call.plane.services.create(call.organization, new, call.act())
     return call.success(shown(call, created, credentials=True))
 
 
@@ -47,7 +47,7 @@ async def get_service(call: Call) -> Response:
 
 
 async def delete_service(call: Call) -> Response:
-    await call.plane.services.delete(call.organization, call.service)
+    await call.plane.services.delete(call.organization, call.service, call.act())
     return call.done()
 
 
@@ -60,7 +60,7 @@ async def get_ca_certificates(call: Call) -> Response:
 async def set_password(call: Call) -> Response:
     service = call.plane.services.get(call.organization, call.service).id
     body = await call.body(PASSWORD)
-    generated = await call.plane.services.set_password(call.organization, service, body.get("password"))
+    generated = await call.plane.services.set_password(call.organization, service, body.get("password"), call.act())
     return call.success({} if generated is None else {"password": generated})
 
 
@@ -68,7 +68,7 @@ async def set_state(call: Call) -> Response:
     service = call.plane.services.get(call.organization, call.service)
     match (await call.body(STATE))["command"]:
         case "restart":
-            restarted = await call.plane.services.restart(call.organization, service.id)
+            restarted = await call.plane.services.restart(call.organization, service.id, call.act())
             return call.success(shown(call, restarted))
         case "promote":
             raise BadRequest(
