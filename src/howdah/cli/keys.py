@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
+from typing import Annotated, Any
 
 import typer
 
 from howdah.cli.actor import this_user
 from howdah.cli.options import JsonOption, StateOption
+from howdah.cli.organizations import organization_of
 from howdah.cli.output import note, show_fields, show_json, show_table
 from howdah.cli.state import own_store, state_directory
-from howdah.domain.errors import BadRequest, NotFound
 from howdah.domain.organizations import ApiKey, ApiVersion, Role
-
-if TYPE_CHECKING:
-    from howdah.control.access import Access
 
 app = typer.Typer(help="API keys.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -33,16 +29,12 @@ def list_keys(organization: OrganizationOption = None, state: StateOption = None
 
     own_store(directory := state_directory(state))
     with open_access(directory) as access:
-        found = access.keys(_organization(access, organization))
+        found = access.keys(organization_of(access, organization))
     if as_json:
         show_json([_fields(key) for key in found])
         return
-    rows = [
-        (k.key_id, k.name, ", ".join(k.roles), k.state, f"…{k.suffix}", k.api_version or "", k.created_at)
-        for k in found
-    ]
     columns = ("KEY ID", "NAME", "ROLE", "STATE", "SECRET", "API", "CREATED")
-    show_table(columns, [[*row[:-1], f"{row[-1]:%Y-%m-%dT%H:%M:%SZ}"] for row in rows], nothing="no keys")
+    show_table(columns, [_row(key) for key in found], nothing="no keys")
 
 
 @app.command("create")
@@ -64,7 +56,7 @@ def create(
     by = Act(this_user("keys create"))
     own_store(directory := state_directory(state))
     with open_access(directory) as access:
-        owner = _organization(access, organization)
+        owner = organization_of(access, organization)
         key, secret = asyncio.run(access.create_key(owner, name=name, role=role, api_version=api_version, by=by))
     if as_json:
         show_json(_fields(key) | {"keySecret": secret})
@@ -91,20 +83,9 @@ def revoke(
     note(f"{key_id} is disabled")
 
 
-def _organization(access: Access, wanted: str | None) -> UUID:
-    """The organization of that id or name; the only one when nothing is said."""
-    everyone = access.organizations()
-    if wanted is None:
-        if len(everyone) == 1:
-            return everyone[0].id
-        names = ", ".join(f"{organization.id} ({organization.name})" for organization in everyone)
-        raise BadRequest(f"there are {len(everyone)} organizations; say which with --org: {names}")
-    found = [one.id for one in everyone if wanted in {str(one.id), one.name}]
-    if len(found) > 1:
-        raise BadRequest(f"{len(found)} organizations are called {wanted!r}; give the id, see howdah orgs list")
-    if not found:
-        raise NotFound(f"there is no organization {wanted!r}; see howdah orgs list")
-    return found[0]
+def _row(key: ApiKey) -> list[str]:
+    roles, created = ", ".join(key.roles), f"{key.created_at:%Y-%m-%dT%H:%M:%SZ}"
+    return [key.key_id, key.name, roles, key.state, f"…{key.suffix}", key.api_version or "", created]
 
 
 def _fields(key: ApiKey) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+from howdah.domain.quotas import MOST
 from howdah.domain.settings import PROTECTIONS
 
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
@@ -172,5 +173,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "backup.spool_gib": _between(0.1, 10_000),
     "backup.drill_interval_days": _between(0, 3650),
     "backup.drill_parallel": _between(1, 16),
+    "quota.services": _between(0, MOST),
+    "quota.storage_gib": _between(0, MOST),
 }
 """The rule of a key beyond its type, by its name."""

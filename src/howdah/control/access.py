@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
@@ -27,7 +28,8 @@ from howdah.domain.keys import (
     listed,
     updates,
 )
-from howdah.domain.organizations import ApiKey, ApiVersion, KeyState, Organization, Role
+from howdah.domain.organizations import ApiKey, ApiVersion, KeyState, Organization, Role, difference
+from howdah.domain.quotas import Quota
 from howdah.domain.sources import admits
 from howdah.security.keys import NewKey, concealed, hash_secret, matches, new_key
 from howdah.store import keys as stored_keys
@@ -102,6 +104,27 @@ class Access:
         organization = Organization(uuid4(), check_name(name), self._clock())
         await self._store.write(lambda connection: _add_organization(connection, by, organization))
         return organization
+
+    async def rename_organization(self, id: UUID, name: str, by: Act) -> Organization:
+        """Raises BadRequest, NotFound."""
+        name = check_name(name)
+        return await self._change_organization(id, ActivityType.ORGANIZATION_UPDATE_NAME, by, name=name)
+
+    async def set_quota(self, id: UUID, quota: Quota, by: Act) -> Organization:
+        """Counts from now on; what is there stays. Raises NotFound."""
+        return await self._change_organization(id, ActivityType.ORGANIZATION_UPDATE_QUOTA, by, quota=quota)
+
+    async def _change_organization(self, id: UUID, type: ActivityType, by: Act, **values: Any) -> Organization:
+        def write(connection: Connection) -> Organization:
+            if (before := stored_organizations.within(connection, id)) is None:
+                raise NotFound(f"there is no organization {id}")
+            after = replace(before, **values)
+            if after != before:
+                stored_organizations.change(connection, after)
+                by.note(connection, id, self._clock(), Deed(type, difference(before, after)))
+            return after
+
+        return await self._store.write(write)
 
     async def create_key(
         self, organization: UUID, *, name: str, role: Role, api_version: ApiVersion | None, by: Act = BY_SYSTEM

@@ -61,7 +61,7 @@ class Backups:
     ) -> Service:
         """A new service with what ``id`` held at ``target`` (UTC; None: all that it has committed until now).
 
-        Raises BadRequest naming the field or the window, NotFound, Unavailable.
+        Raises BadRequest naming the field or the window, NotFound, Conflict beyond the quota, Unavailable.
         """
         checked = check_name(name)
         given = None if tags is None else check_tags(tags)

@@ -16,6 +16,7 @@ from howdah.control.acts import BY_SYSTEM, Act
 from howdah.control.certificates import CertificateSchedule, issue_first, reissue
 from howdah.control.clock import Clock
 from howdah.control.publisher import Publisher
+from howdah.control.quotas import check_quota
 from howdah.control.reconciler import Reconciler
 from howdah.control.vault import Kind, Vault
 from howdah.domain.activities import ActivityType, Deed
@@ -70,7 +71,8 @@ class Services:
         self._schedule = schedule
 
     async def create(self, organization: UUID, new: NewService, by: Act = BY_SYSTEM) -> Service:
-        """Raises BadRequest naming the field, NotFound for an unknown organization, Unavailable."""
+        """Raises BadRequest naming the field, NotFound for an unknown organization, Conflict beyond its quota,
+        Unavailable."""
         service = self._checked(organization, new)
         deed = Deed(ActivityType.SERVICE_CREATE, changes.described(service), service.id)
         return await self.add(service, await asyncio.to_thread(verifier, service.password), by=by, deed=deed)
@@ -78,7 +80,7 @@ class Services:
     async def add(
         self, service: Service, password_verifier: str, source: RestoreSource | None = None, *, by: Act, deed: Deed
     ) -> Service:
-        """One that has been checked, with its password. Raises Unavailable."""
+        """One that has been checked, with its password. Raises Conflict beyond the quota, Unavailable."""
         issued = await asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at)
         stored = StoredService(
             service=service,
@@ -95,6 +97,9 @@ class Services:
         passwords = {Kind.PASSWORD: service.password, Kind.PASSWORD_VERIFIER: password_verifier}
 
         def write(connection: Connection) -> None:
+            check_quota(
+                connection, service.organization, self._settings.quota, services=1, storage_gib=service.storage_gib
+            )
             services.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))

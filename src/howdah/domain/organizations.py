@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+from howdah.domain.quotas import Quota
 from howdah.domain.sources import Source
 
 
@@ -46,6 +47,7 @@ class Organization:
     id: UUID
     name: str
     created_at: datetime
+    quota: Quota = field(default_factory=Quota)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +73,20 @@ class ApiKey:
     def role(self) -> Role:
         """The strongest one, which may do all that the others may."""
         return min(self.roles, key=list(Role).index)
+
+
+def difference(before: Organization, after: Organization) -> str:
+    """What was changed, in words."""
+    return ", ".join(
+        f"{what}: {old} → {new}"
+        for what, old, new in (
+            ("name", f"'{before.name}'", f"'{after.name}'"),
+            ("services", _limit(before.quota.services), _limit(after.quota.services)),
+            ("storage GiB", _limit(before.quota.storage_gib), _limit(after.quota.storage_gib)),
+        )
+        if old != new
+    )
+
+
+def _limit(limit: int | None) -> str:
+    return "default" if limit is None else "no limit" if limit == 0 else str(limit)

@@ -91,6 +91,14 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaSettings:
+    services: int = _key(0, "Services that an organization may have, unless it has a quota of its own; 0 is no limit")
+    storage_gib: int = _key(
+        0, "GiB to which the storageSize of its services may sum up, unless it has a quota of its own; 0 is no limit"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     state: Path
     domain: str = _key("localhost", "Domain below which services get their hostnames")
@@ -100,3 +108,4 @@ class Settings:
     router: RouterSettings = field(default_factory=RouterSettings)
     postgres: PostgresSettings = field(default_factory=PostgresSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
+    quota: QuotaSettings = field(default_factory=QuotaSettings)

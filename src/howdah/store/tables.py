@@ -28,7 +28,10 @@ organizations = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("created_at", Integer, nullable=False),
+    Column("service_quota", Integer),
+    Column("storage_quota_gib", Integer),
 )
+"""A quota of null is the settings'; 0 is no limit."""
 
 api_keys = Table(
     "api_keys",

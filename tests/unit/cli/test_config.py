@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from howdah.cli.config import keys, load_settings
 from howdah.domain.errors import SetupError
 from howdah.domain.organizations import ApiVersion
-from howdah.domain.settings import ApiSettings, BackupSettings, PostgresSettings, RouterSettings, Settings
+from howdah.domain.settings import (
+    ApiSettings,
+    BackupSettings,
+    PostgresSettings,
+    QuotaSettings,
+    RouterSettings,
+    Settings,
+)
 
 STATE = Path("/somewhere")
 
@@ -93,6 +100,9 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         spool_gib = 2.5
         drill_interval_days = 3.5
         drill_parallel = 2
+        [quota]
+        services = 3
+        storage_gib = 400
     """
     assert load(toml, tmp=tmp_path) == Settings(
         state=Path("/elsewhere"),
@@ -103,6 +113,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         router=RouterSettings(("0.0.0.0", "::"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
         backup=BACKUP,
+        quota=QuotaSettings(3, 400),
     )
 
 
@@ -143,6 +154,8 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_BACKUP_SPOOL_GIB": "2.5",
         "HOWDAH_BACKUP_DRILL_INTERVAL_DAYS": "3.5",
         "HOWDAH_BACKUP_DRILL_PARALLEL": "2",
+        "HOWDAH_QUOTA_SERVICES": "3",
+        "HOWDAH_QUOTA_STORAGE_GIB": "400",
     }
     assert set(said) == {key.variable for key in keys()}
     assert load(**said) == Settings(
@@ -154,6 +167,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         router=RouterSettings(("127.0.0.1", "::1"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
         backup=BACKUP,
+        quota=QuotaSettings(3, 400),
     )
 
 
