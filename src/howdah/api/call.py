@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,11 +28,16 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.I
 
 @dataclass(slots=True)
 class Call:
+    """``keep``: stores the result for a repetition of the request, inside the transaction that it comes from; None:
+    nobody asked for that."""
+
     plane: PlaneLike
     request: Request
     request_id: str
     key: ApiKey
     version: ApiVersion
+    keep: Callable[[Connection, Any], None] | None = None
+    _body: dict[str, Any] | None = field(default=None, init=False)
 
     @property
     def organization(self) -> UUID:
@@ -68,13 +74,23 @@ class Call:
             user_agent=headers.get("user-agent"),
         )
 
-    def act(self) -> Act:
-        """What a change takes to tell who made it."""
-        return Act(self.actor)
+    def act(self, render: Callable[[Any], Any] | None = None) -> Act:
+        """What a change takes to tell who made it. ``render``: from what the change yields to the call's result; a POST
+        has it, so that its answer can be kept."""
+        if self.keep is None or render is None:
+            return Act(self.actor)
+        keep = self.keep
+        return Act(self.actor, lambda connection, outcome: keep(connection, render(outcome)))
+
+    async def read(self, media_types: tuple[str, ...]) -> dict[str, Any]:
+        """The request's body, a JSON object; read once."""
+        if self._body is None:
+            self._body = await read_object(self.request, media_types)
+        return self._body
 
     async def body(self, body_type: BodyType[T], media_types: tuple[str, ...] = JSON) -> T:
-        """The request's body, checked."""
-        return body_type.check(await read_object(self.request, media_types))
+        """The same, checked."""
+        return body_type.check(await self.read(media_types))
 
     def success(
         self, result: Any, headers: Mapping[str, str] | None = None, beside: Mapping[str, Any] | None = None

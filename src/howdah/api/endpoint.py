@@ -14,11 +14,11 @@ from howdah.api.exchange import exchange_of
 from howdah.api.operation import Access, Operation
 from howdah.api.plane import PlaneLike
 from howdah.api.rate_limits import WINDOW_SECONDS, Allowance, RateLimits
+from howdah.api.repeats import HEADER, Repeats
 from howdah.api.slowdown import LONGEST_DELAY, MOST_WAITING, Slowdown
 from howdah.api.versions import asked_version, usual_version
 from howdah.domain.activities import Deed
 from howdah.domain.errors import (
-    BadRequest,
     Conflict,
     Forbidden,
     HowdahError,
@@ -36,7 +36,7 @@ _ALLOWED = {
 
 
 def endpoint(
-    operation: Operation, plane: PlaneLike, limits: RateLimits, slowdown: Slowdown
+    operation: Operation, plane: PlaneLike, limits: RateLimits, slowdown: Slowdown, repeats: Repeats
 ) -> Callable[[Request], Awaitable[Response]]:
     """The function that answers requests for ``operation``; its checks in the order that docs/api.md promises."""
     default_version = plane.settings.api.default_version
@@ -60,7 +60,7 @@ def endpoint(
         try:
             if key.role not in allowed:
                 raise Forbidden(_refusal(key, operation))
-            return await _handled(operation, call)
+            return await _handled(operation, call, repeats)
         except (Forbidden, Conflict) as refused:
             await _note_refusal(operation, call, refused)
             raise
@@ -68,11 +68,11 @@ def endpoint(
     return answer
 
 
-async def _handled(operation: Operation, call: Call) -> Response:
+async def _handled(operation: Operation, call: Call, repeats: Repeats) -> Response:
     if operation.handler is None:
         raise NotImplementedYet(f"{operation.method} {operation.path} is not built yet; /docs lists what is")
-    if operation.method == "POST" and "idempotency-key" in call.request.headers:
-        raise BadRequest("header Idempotency-Key is not yet supported; leave it out")
+    if operation.method == "POST" and HEADER in call.request.headers:
+        return await repeats.answer(operation, operation.handler, call)
     return await operation.handler(call)
 
 

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from howdah.control.acts import Act
 from howdah.domain.activities import Activity, Actor, Deed
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
@@ -91,6 +93,13 @@ class ActivitiesLike(Protocol):
     async def refused(self, organization: UUID, actor: Actor, deed: Deed) -> None: ...
 
 
+class AnswersLike(Protocol):
+    """Answers that are kept for repeated requests."""
+
+    def find(self, scope: str) -> str | None: ...
+    def keep(self, connection: Connection, scope: str, answer: str) -> None: ...
+
+
 class PlaneLike(Protocol):
     @property
     def services(self) -> ServicesLike: ...
@@ -100,6 +109,8 @@ class PlaneLike(Protocol):
     def access(self) -> AccessLike: ...
     @property
     def activities(self) -> ActivitiesLike: ...
+    @property
+    def answers(self) -> AnswersLike: ...
     @property
     def catalog(self) -> Catalog: ...
     @property

@@ -14,6 +14,7 @@ import structlog
 from howdah.control import bootstrap
 from howdah.control.access import Access
 from howdah.control.activities import Activities
+from howdah.control.answers import Answers
 from howdah.control.backups import Backups
 from howdah.control.certificates import CertificateSchedule
 from howdah.control.clock import Clock, utc_now
@@ -62,6 +63,7 @@ class ControlPlane:
     store: Store
     access: Access
     activities: Activities
+    answers: Answers
     services: Services
     backups: Backups
     reconciler: Reconciler
@@ -142,6 +144,7 @@ class ControlPlane:
         key_file = Path(os.environ.get(ENVIRONMENT_VARIABLE) or secrets_key_file(state))
         vault = open_vault(self.store, key_file)
         self.access = Access(self.store, self._clock)
+        self.answers = Answers(self.store, vault, self._clock)
         self.activities = Activities(self.store, self._clock, self.settings.activity_retention_days)
         stack.push_async_callback(self._try_to_store_uses)
         await bootstrap.bootstrap(self.access, bootstrap_file(state), api_url=self._api_url)
@@ -224,6 +227,7 @@ class ControlPlane:
         while True:
             try:
                 await self.activities.forget_old()
+                await self.answers.forget_old()
             except Unavailable as error:
                 log.warning("what is old cannot be forgotten yet", reason=str(error))
             await asyncio.sleep(FORGETTING_SECONDS)

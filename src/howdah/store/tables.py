@@ -143,3 +143,12 @@ activities = Table(
     Column("outcome", Text, nullable=False),
 )
 """Without references: they outlive what they speak of."""
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("created_at", Integer, nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""What requests with an Idempotency-Key were answered. ``scope``: a hash of key, organization, call and that header."""

@@ -45,7 +45,7 @@ async def create_key(call: Call) -> Response:
         sources=_sources(body["ipAccessList"]) if "ipAccessList" in body else None,
         hashed=_hashed(body["hashData"]) if "hashData" in body else None,
     )
-    created = await call.plane.access.add_key(call.organization, wanted, call.act())
+    created = await call.plane.access.add_key(call.organization, wanted, call.act(_created))
     return call.success(_created(created))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.responses import Response
 
 from howdah.api import models, rendering
@@ -32,8 +34,9 @@ async def create_service(call: Call) -> Response:
         ha_type=body.get("haType", HaType.NONE),
         tags=tags(body.get("tags", [])),
     )
-    created = await call.plane.services.create(call.organization, new, call.act())
-    return call.success(shown(call, created, credentials=True))
+    render = partial(shown, call, credentials=True)
+    created = await call.plane.services.create(call.organization, new, call.act(render))
+    return call.success(render(created))
 
 
 async def list_services(call: Call) -> Response:
