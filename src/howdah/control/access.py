@@ -165,20 +165,17 @@ class Access:
         if change.name is not None:
             change = replace(change, name=check_name(change.name))
 
-        def write(connection: Connection) -> None:
-            self._change(connection, organization, id, change, by)
+        changed = await self._store.write(lambda connection: self._change(connection, organization, id, change, by))
+        return self._with_use(changed)
 
-        await self._store.write(write)
-        return self.key(organization, id)
-
-    def _change(self, connection: Connection, organization: UUID, id: UUID, change: KeyChange, by: Act) -> None:
+    def _change(self, connection: Connection, organization: UUID, id: UUID, change: KeyChange, by: Act) -> ApiKey:
         everyone, now = stored_keys.within(connection, organization), self._clock()
         before = _of(everyone, id)
         after = change.of(before)
         if after.expire_at != before.expire_at:
             check_expiry(after.expire_at, now)
         if after == before:
-            return
+            return before
         check_admin_remains(everyone, after, before, now=now)
         if after.sources != before.sources:
             check_reach(everyone, after, address=by.actor.address, now=now)
@@ -186,6 +183,7 @@ class Access:
         for update, what in updates(before, after):
             deed = Deed(ActivityType.OPENAPI_KEY_UPDATE, what, key=id, key_update=update)
             by.note(connection, organization, now, deed)
+        return after
 
     async def delete_key(self, organization: UUID, id: UUID, by: Act) -> None:
         """Raises NotFound, and Conflict when it is the key of who asks or nobody could manage keys any more."""

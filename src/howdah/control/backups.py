@@ -146,8 +146,8 @@ class Backups:
             if number <= max((base.request for base in taken), default=0):
                 number += 1
                 services.set_backup(connection, id, number)
-            deed = Deed(ActivityType.BACKUP_CREATE, f"request {number}", id)
-            by.note(connection, organization, self._clock(), deed)
+                deed = Deed(ActivityType.BACKUP_CREATE, f"request {number}", id)
+                by.note(connection, organization, self._clock(), deed)
             by.keep(connection, number)
             return number
 
@@ -157,12 +157,15 @@ class Backups:
 
     async def drill(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> datetime:
         """Begin a drill, see engines/protocol.py; when it began. Raises NotFound, BadRequest, Unavailable."""
-        began = await self._engine.drill(self._alive(organization, id).timeline)
+        timeline = self._alive(organization, id).timeline
+        before = (await self._engine.drills(timeline)).under_way
+        began = await self._engine.drill(timeline)
 
         def write(connection: Connection) -> None:
             # After it has begun: it lives in this process only, so that whoever asks again after a kill begins one.
-            deed = Deed(ActivityType.DRILL_CREATE, f"begun at {text(began)}", id)
-            by.note(connection, organization, self._clock(), deed)
+            if before is None or before.started_at != began:
+                deed = Deed(ActivityType.DRILL_CREATE, f"begun at {text(began)}", id)
+                by.note(connection, organization, self._clock(), deed)
             by.keep(connection, began)
 
         await self._store.write(write)

@@ -253,9 +253,9 @@ class Services:
             stored = _commanded(connection, organization, id)
             if stored.restart - stored.restart_seen < 2:
                 services.set_restart(connection, id, stored.restart + 1)
+                self._note(connection, by, stored.service, ActivityType.SERVICE_RESTART, "a restart")
             if stored.service.state not in (ServiceState.CREATING, *RESTORING):
                 services.set_state(connection, id, ServiceState.RESTARTING)
-            self._note(connection, by, stored.service, ActivityType.SERVICE_RESTART, "a restart")
 
         await self._store.write(write)
         await self._follow(id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,19 @@ from howdah.domain.errors import BadRequest
 MAX_SOURCES = 256
 MAX_DESCRIPTION = 256
 
+_SOURCE = re.compile(r"[0-9a-fA-F.:]+(/[0-9]{1,3})?", re.ASCII)
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _network(text: str, *, strict: bool = True) -> Network:
+    """No masks and no zones, which are read differently elsewhere; and no IPv4 in IPv6, which no peer would match."""
+    if not _SOURCE.fullmatch(text):
+        raise ValueError(text)
+    network = ipaddress.ip_network(text, strict=strict)
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+        raise ValueError(text)
+    return network
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,7 @@ class Source:
 
     def __post_init__(self) -> None:
         """Raises ValueError when the text is no network."""
-        object.__setattr__(self, "network", ipaddress.ip_network(self.text))
+        object.__setattr__(self, "network", _network(self.text))
 
 
 EVERYWHERE = (Source("0.0.0.0/0"), Source("::/0"))
@@ -67,7 +80,7 @@ def _source(text: str, description: str | None, entry: str) -> Source:
 
 def _what_is_wrong(text: str) -> str:
     try:
-        meant = ipaddress.ip_network(text, strict=False)
+        meant = _network(text, strict=False)
     except ValueError:
         return "must be an IPv4 or IPv6 address, or a network like 10.0.0.0/8 or 2001:db8::/32"
     return f"has bits beyond its prefix; the network is {meant}"
