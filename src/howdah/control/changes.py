@@ -1,24 +1,10 @@
-"""What of a service can change, what to do about the rest, and how activities tell of it."""
+"""What of a service can change, and what to do about the rest."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from howdah.domain.catalog import Catalog
 from howdah.domain.errors import BadRequest
 from howdah.domain.services import Service, ServiceChange
-from howdah.domain.tags import Tag
-
-
-def described(service: Service) -> str:
-    """What it is, in one line."""
-    where = f"{service.provider} {service.region}"
-    return f"'{service.name}': Postgres {service.postgres_version}, {service.size.name}, {where}"
-
-
-def described_tags(tags: Sequence[Tag]) -> str:
-    shown = (tag.key if tag.value is None else f"{tag.key}={tag.value}" for tag in tags)
-    return f"tags: {', '.join(shown) or 'none'}"
 
 
 def check_unchanged(service: Service, change: ServiceChange, catalog: Catalog) -> None:

@@ -19,7 +19,7 @@ from howdah.control.publisher import Publisher
 from howdah.control.quotas import check_quota
 from howdah.control.reconciler import Reconciler
 from howdah.control.vault import Kind, Vault
-from howdah.domain.activities import ActivityType, Deed
+from howdah.domain.activities import ActivityType, Deed, described, described_tags
 from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Catalog
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
@@ -74,7 +74,7 @@ class Services:
         """Raises BadRequest naming the field, NotFound for an unknown organization, Conflict beyond its quota,
         Unavailable."""
         service = self._checked(organization, new)
-        deed = Deed(ActivityType.SERVICE_CREATE, changes.described(service), service.id)
+        deed = Deed(ActivityType.SERVICE_CREATE, described(service), service.id)
         return await self.add(service, await asyncio.to_thread(verifier, service.password), by=by, deed=deed)
 
     async def add(
@@ -146,7 +146,7 @@ class Services:
             changes.check_unchanged(service, change, self._catalog)
             if tags is not None and tags != service.tags:
                 services.set_tags(connection, id, tags)
-                self._note(connection, by, service, ActivityType.SERVICE_UPDATE_TAGS, changes.described_tags(tags))
+                self._note(connection, by, service, ActivityType.SERVICE_UPDATE_TAGS, described_tags(tags))
             if name is None or name == service.name:
                 return False
             self._rename(connection, service, name, grace=timedelta(hours=hours))
@@ -200,7 +200,7 @@ class Services:
                     " tags), then delete it"
                 )
             if service.state is not ServiceState.DELETING:
-                self._note(connection, by, service, ActivityType.SERVICE_DELETE, changes.described(service))
+                self._note(connection, by, service, ActivityType.SERVICE_DELETE, described(service))
             services.set_state(connection, id, ServiceState.DELETING)
 
         await self._store.write(write, makes_room=True)

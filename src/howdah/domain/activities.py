@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from howdah.domain.ids import ServiceId
+from howdah.domain.services import Service
+from howdah.domain.tags import Tag
 
 MAX_TEXT = 500
 """Characters of each text that somebody else chose."""
@@ -94,6 +97,17 @@ class Activity:
     actor: Actor
     deed: Deed
     outcome: Outcome = Outcome.SUCCEEDED
+
+
+def described(service: Service) -> str:
+    """What it is, in one line."""
+    where = f"{service.provider} {service.region}"
+    return f"'{service.name}': Postgres {service.postgres_version}, {service.size.name}, {where}"
+
+
+def described_tags(tags: Sequence[Tag]) -> str:
+    shown = (tag.key if tag.value is None else f"{tag.key}={tag.value}" for tag in tags)
+    return f"tags: {', '.join(shown) or 'none'}"
 
 
 def bounded(text: str) -> str:

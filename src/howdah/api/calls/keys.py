@@ -102,8 +102,11 @@ def _role(index: int, text: str) -> Role:
 
 
 def _expiry(text: str | None) -> datetime | None:
-    """The schema's "never" is null, or empty."""
-    return parse_moment(text, "expireAt") if text else None
+    """To the millisecond, as it is kept and shown. The schema's "never" is null, or empty."""
+    if not text:
+        return None
+    moment = parse_moment(text, "expireAt")
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _sources(given: list[models.IpAccessListEntry]) -> tuple[Source, ...]:
