@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.client import Client
+from api.client import Client, eventually
 from howdah.api.app import create_app
 from howdah.domain import keys as rules
 from howdah.domain.organizations import KeyState, Role
@@ -351,16 +353,19 @@ async def test_the_command_line_keeps_the_last_admin_key_too(client: Client) -> 
 
 
 async def test_two_admins_cannot_disable_each_other_at_once(client: Client) -> None:
-    import asyncio
-
     path = await alone(client)
     spare = await create(client, roles=["admin"])
-    theirs = by(client, spare)
-    answers = await asyncio.gather(
+    theirs, store = by(client, spare), client.plane.store
+    go_on = threading.Event()
+    holding = asyncio.create_task(store.write(lambda _: go_on.wait(10)))
+    both = asyncio.gather(
         client.send("PATCH", f"{path_of(client)}/{spare['key']['id']}", json={"state": "disabled"}),
         theirs.send("PATCH", path, json={"state": "disabled"}),
     )
-    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    await eventually("both are let in and wait for their turn", lambda: store._writer._work_queue.qsize() == 2)
+    go_on.set()
+    await holding
+    assert sorted(answer.status_code for answer in await both) == [200, 409]
 
 
 async def test_the_use_of_a_key_is_shown_to_the_minute(client: Client) -> None:
