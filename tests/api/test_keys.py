@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from api.client import Client, eventually
+from api.wire import CLOSE, Wire
 from howdah.api.app import create_app
 from howdah.domain import keys as rules
 from howdah.domain.organizations import KeyState, Role
@@ -282,6 +283,15 @@ async def test_an_access_list_holds_for_each_request(
     for address in outside:
         status, _ = await from_address(by(client, made), address).refusal("GET", client.services)
         assert status == 401, address
+
+
+async def test_the_address_is_the_peers_whatever_headers_say(client: Client, wire: Wire) -> None:
+    for source, status in (("127.0.0.0/8", 200), ("192.0.2.7", 401)):
+        made = await create(client, ipAccessList=[{"source": source}])
+        basic = base64.b64encode(f"{made['keyId']}:{made['keySecret']}".encode()).decode()
+        for header in ("X-Forwarded-For: 192.0.2.7", "X-Real-IP: 192.0.2.7", "Forwarded: for=192.0.2.7"):
+            request = f"GET {client.services} HTTP/1.1\r\nAuthorization: Basic {basic}\r\n{header}\r\n"
+            assert (await wire.send(request.encode() + CLOSE + b"\r\n")).status == status, (source, header)
 
 
 async def test_the_key_of_a_request_cannot_delete_itself(client: Client) -> None:
