@@ -69,9 +69,3 @@ async def test_names_are_trimmed_and_need_not_be_unique(client: Client) -> None:
 async def test_a_sentence_stays_short_however_long_what_it_quotes(client: Client) -> None:
     _, error = await client.refusal("POST", client.services, json=SERVICE | {"size": "x" * 100_000})
     assert len(error) < 1100
-
-
-async def test_an_idempotency_key_is_refused_rather_than_ignored(client: Client) -> None:
-    refused = await client.refusal("POST", client.services, json=SERVICE, headers={"Idempotency-Key": "k"})
-    assert refused == (400, "BAD_REQUEST: header Idempotency-Key is not yet supported; leave it out")
-    assert await client.result("GET", client.services) == []

@@ -69,7 +69,14 @@ async def _serve(top: Path, found: list[Served], started: threading.Event, stop:
         key, secret = await plane.access.create_key(organization, name="k", role=Role.ADMIN, api_version=None)
         service = await plane.services.create(organization, NewService(**SERVICE))
         listener = listen(ApiSettings(port=0))
-        ids = {"organizationId": str(organization), "postgresId": service.id.ubid, "keyId": str(key.id)}
+        other, _ = await plane.access.create_key(organization, name="o", role=Role.ADMIN, api_version=None)
+        (activity, *_) = plane.activities.page(organization, since=None, until=None, after=None, limit=1)
+        ids = {
+            "organizationId": str(organization),
+            "postgresId": service.id.ubid,
+            "keyId": str(other.id),  # not the one that asks, which a request made up could disable
+            "activityId": str(activity.id),
+        }
         found.append(Served(f"http://127.0.0.1:{listener.getsockname()[1]}", (key.key_id, secret), ids))
         server = HttpServer(create_app(plane))
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -66,9 +66,11 @@ async def test_a_wrong_id_and_a_wrong_secret_look_alike(client: Client) -> None:
             (f"{key_id}x", secret),
         )
     ]
-    assert set(refusals) == {
-        (401, "UNAUTHORIZED: the key id or the key secret is wrong, or the key is disabled or has expired")
-    }
+    sentence = (
+        "UNAUTHORIZED: the key id or the key secret is wrong, or the key is disabled, has expired or may not be used"
+        " from this address"
+    )
+    assert set(refusals) == {(401, sentence)}
 
 
 async def test_a_revoked_key_is_refused_at_once(client: Client) -> None:
@@ -155,10 +157,14 @@ async def test_keys_are_listed_and_read_without_their_secrets(client: Client) ->
         "name": "test",
         "state": "enabled",
         "roles": ["admin"],
-        "assignedRoles": [],
+        "assignedRoles": [
+            {"roleId": "22aa0049-09f8-517e-8f02-a8d751cc186b", "roleName": "Admin", "roleType": "system"}
+        ],
         "keySuffix": client.auth[1][-4:],
         "createdAt": mine["createdAt"],
         "expireAt": None,
+        "usedAt": mine["usedAt"],
+        "ipAccessList": [{"source": "0.0.0.0/0"}, {"source": "::/0"}],
     }
     assert await client.result("GET", f"{path}/{mine['id']}") == mine
     for unknown in (uuid4(), "nonsense"):

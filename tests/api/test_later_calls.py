@@ -18,11 +18,6 @@ LATER = [
     ("GET", "/postgres/{id}/slowQueryPatterns"),
     ("GET", "/postgres/{id}/slowQueryPatterns/7"),
     ("GET", "/postgres/prometheus"),
-    ("GET", "/activities"),
-    ("GET", "/activities/7"),
-    ("POST", "/keys"),
-    ("PATCH", "/keys/7"),
-    ("DELETE", "/keys/7"),
 ]
 
 

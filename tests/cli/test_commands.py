@@ -83,9 +83,9 @@ def test_a_key_made_beside_the_running_server_works_at_once_until_it_is_revoked(
 
 
 def test_with_a_second_organization_keys_want_to_know_which(server: Server) -> None:
-    second = result(server, "orgs", "create", "Second")
+    second = result(server, "organizations", "create", "Second")
     assert isinstance(second, dict)
-    listed = result(server, "orgs", "list")
+    listed = result(server, "organizations", "list")
     assert isinstance(listed, list)
     assert [organization["name"] for organization in listed] == ["Default", "Second"]
     assert result(server, "orgs", "set", "Second", "--retention-days", "30") == second | {"retentionDays": 30}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import stat
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from howdah.domain.settings import Settings
 from howdah.domain.states import HaType, PostgresVersion
 from howdah.domain.tags import Tag
 from howdah.security import scram
+from howdah.store import activities
 
 
 def is_password(password: str, verifier: str) -> bool:
@@ -237,7 +238,10 @@ async def test_deleting_leaves_nothing_and_may_be_asked_again(tmp_path: Path) ->
             await services.delete(organization, service.id)
         assert running.engine.world.servers == {}
         await until("all tasks ended", lambda: not running.plane.reconciler._woken)
-        state = running.state
+        store, state = running.plane.store, running.state
+        # only what was done with it is known, until that is forgotten
+        await store.write(lambda connection: activities.forget(connection, datetime.max.replace(tzinfo=UTC), 100))
+        await store.forget()
         for file in state.iterdir():
             if file.is_file() and file.name not in ("lock", "bootstrap.env", "secrets.key"):
                 content = file.read_bytes()

@@ -21,6 +21,7 @@ from howdah.api.operations import OPERATIONS
 from howdah.api.plane import PlaneLike
 from howdah.api.probes import mount_document, mount_probes
 from howdah.api.rate_limits import RateLimits
+from howdah.api.repeats import Repeats
 from howdah.api.slowdown import Slowdown
 from howdah.api.tracing import Tracing
 from howdah.domain.errors import BadRequest, HowdahError, MethodNotAllowed, NotFound
@@ -41,11 +42,11 @@ def create_app(plane: PlaneLike) -> FastAPI:
     app.add_middleware(Tracing)
     app.add_exception_handler(HowdahError, _howdah_error)
     app.add_exception_handler(HTTPException, _http_error)
-    limits, slowdown = RateLimits(plane.settings.api.rate_limit), Slowdown()
+    limits, slowdown, repeats = RateLimits(plane.settings.api.rate_limit), Slowdown(), Repeats()
     for operation in OPERATIONS:
         app.add_api_route(
             operation.path,
-            endpoint(operation, plane, limits, slowdown),
+            endpoint(operation, plane, limits, slowdown, repeats),
             methods=[operation.method],
             status_code=HTTPStatus.NOT_IMPLEMENTED if operation.handler is None else HTTPStatus.OK,
             operation_id=operation.id,

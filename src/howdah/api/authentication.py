@@ -24,10 +24,14 @@ async def authenticate(request: Request, access: AccessLike, slowdown: Slowdown)
     credentials = _basic_credentials(values[0]) if len(values) == 1 else None
     if credentials is None:
         raise Unauthorized(f"the header Authorization cannot be read; {_HOW}")
-    key = access.authenticate(*credentials)
+    address = request.client.host if request.client else ""
+    key = access.authenticate(*credentials, address)
     if key is None:
-        await slowdown.fail(credentials[0], request.client.host if request.client else "")
-        raise Unauthorized("the key id or the key secret is wrong, or the key is disabled or has expired")
+        await slowdown.fail(credentials[0], address)
+        raise Unauthorized(
+            "the key id or the key secret is wrong, or the key is disabled, has expired or may not be used from this"
+            " address"
+        )
     return key
 
 

@@ -13,6 +13,8 @@ from howdah.api import schemas
 from howdah.api.operation import Access, Operation
 from howdah.api.operations import OPERATIONS, TAGS
 from howdah.api.queries import MOST
+from howdah.api.repeats import HEADER as IDEMPOTENCY_KEY
+from howdah.api.repeats import MAX_LENGTH
 from howdah.api.schemas import Schema
 from howdah.api.versions import HEADER
 from howdah.domain.organizations import ApiVersion
@@ -33,6 +35,8 @@ _PARAMETERS: dict[str, Schema] = {
     "state": schemas.choice(ServiceState),
     "name": schemas.described(schemas.TEXT, "The whole name"),
     "cursor": schemas.described(schemas.TEXT, "The nextCursor of the page before"),
+    "from_date": schemas.described(schemas.INSTANT, "Only what was done at that moment or later"),
+    "to_date": schemas.described(schemas.INSTANT, "Only what was done at that moment or before"),
     "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST},
 }
 _ERRORS: dict[HTTPStatus, str] = {
@@ -47,6 +51,15 @@ _ERRORS: dict[HTTPStatus, str] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "A defect of the server; its log has the requestId",
     HTTPStatus.NOT_IMPLEMENTED: "Not built yet",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not now, or stored and still being applied",
+}
+
+
+_IDEMPOTENCY_KEY: Schema = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "required": False,
+    "description": "Sent again within 24 hours with the same body, the request is answered again and not done again",
+    "schema": schemas.TEXT | {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[ -~]+$"},
 }
 
 
@@ -88,6 +101,7 @@ def _parameters(operation: Operation) -> list[Schema]:
         *(_parameter(name, "path", required=True) for name in in_path),
         *(_parameter(name, "query", required=False) for name in operation.query),
         version,
+        *([_IDEMPOTENCY_KEY] if operation.method == "POST" else []),
     ]
 
 
@@ -105,7 +119,7 @@ def _responses(operation: Operation) -> Schema:
         return _failures(*failures, HTTPStatus.NOT_IMPLEMENTED)
     if operation.access is Access.READ and operation.result in ("PostgresBackup", "Archive", "Drills"):
         failures.append(HTTPStatus.SERVICE_UNAVAILABLE)
-    if operation.access is Access.WRITE:
+    if operation.activity is not None:
         failures += [HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE]
     if operation.body is not None:
         failures += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]

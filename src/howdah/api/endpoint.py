@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,9 +14,18 @@ from howdah.api.exchange import exchange_of
 from howdah.api.operation import Access, Operation
 from howdah.api.plane import PlaneLike
 from howdah.api.rate_limits import WINDOW_SECONDS, Allowance, RateLimits
+from howdah.api.repeats import HEADER, Repeats
 from howdah.api.slowdown import LONGEST_DELAY, MOST_WAITING, Slowdown
 from howdah.api.versions import asked_version, usual_version
-from howdah.domain.errors import BadRequest, Forbidden, NotFound, NotImplementedYet, TooManyRequests
+from howdah.domain.activities import Deed
+from howdah.domain.errors import (
+    Conflict,
+    Forbidden,
+    HowdahError,
+    NotFound,
+    NotImplementedYet,
+    TooManyRequests,
+)
 from howdah.domain.organizations import ApiKey, Role
 
 _ALLOWED = {
@@ -26,7 +36,7 @@ _ALLOWED = {
 
 
 def endpoint(
-    operation: Operation, plane: PlaneLike, limits: RateLimits, slowdown: Slowdown
+    operation: Operation, plane: PlaneLike, limits: RateLimits, slowdown: Slowdown, repeats: Repeats
 ) -> Callable[[Request], Awaitable[Response]]:
     """The function that answers requests for ``operation``; its checks in the order that docs/api.md promises."""
     default_version = plane.settings.api.default_version
@@ -46,15 +56,35 @@ def endpoint(
         exchange.version = usual_version(headers, pinned=key.api_version, default=default_version)
         _check_organization(request, key)
         exchange.version = asked_version(headers) or exchange.version
-        if key.role not in allowed:
-            raise Forbidden(_refusal(key, operation))
-        if operation.handler is None:
-            raise NotImplementedYet(f"{operation.method} {operation.path} is not built yet; /docs lists what is")
-        if operation.method == "POST" and "idempotency-key" in headers:
-            raise BadRequest("header Idempotency-Key is not yet supported; leave it out")
-        return await operation.handler(Call(plane, request, exchange.request_id, key, exchange.version))
+        call = Call(plane, request, exchange.request_id, key, exchange.version)
+        try:
+            if key.role not in allowed:
+                raise Forbidden(_refusal(key, operation))
+            return await _handled(operation, call, repeats)
+        except (Forbidden, Conflict) as refused:
+            await _note_refusal(operation, call, refused)
+            raise
 
     return answer
+
+
+async def _handled(operation: Operation, call: Call, repeats: Repeats) -> Response:
+    if operation.handler is None:
+        raise NotImplementedYet(f"{operation.method} {operation.path} is not built yet; /docs lists what is")
+    if operation.method == "POST" and HEADER in call.request.headers:
+        return await repeats.answer(operation, operation.handler, call)
+    return await operation.handler(call)
+
+
+async def _note_refusal(operation: Operation, call: Call, refused: HowdahError) -> None:
+    if operation.activity is None:
+        return
+    service = key = None
+    with suppress(NotFound):  # What the path names may be no id at all.
+        service = call.service if "postgresId" in call.request.path_params else None
+        key = call.api_key if "keyId" in call.request.path_params else None
+    deed = Deed(operation.activity, refused.sentence, service, key)
+    await call.plane.activities.refused(call.organization, call.actor, deed)
 
 
 def _too_many(allowance: Allowance) -> str:

@@ -11,8 +11,11 @@ from typing import Annotated, Any, NotRequired, cast
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from howdah.domain.keys import MAX_NAME as MAX_KEY_NAME
 from howdah.domain.names import MAX_NAME
+from howdah.domain.organizations import KeyState, Role
 from howdah.domain.passwords import MAX_LENGTH, MIN_LENGTH
+from howdah.domain.sources import MAX_DESCRIPTION, MAX_SOURCES
 from howdah.domain.states import HaType, PostgresVersion
 from howdah.domain.tags import MAX_KEY, MAX_TAGS, MAX_VALUE
 
@@ -128,6 +131,62 @@ class PostgresServiceReadReplicaRequest(TypedDict):
 class FailoverRequest(TypedDict):
     acceptDataLoss: Annotated[bool, Field(description="true: commits that were acknowledged may be lost")]
 
+
+class IpAccessListEntry(TypedDict):
+    source: Annotated[str, _text("An IPv4 or IPv6 address or network", examples=["192.0.2.0/24"])]
+    description: NotRequired[Annotated[str, _text("For people", maxLength=MAX_DESCRIPTION)]]
+
+
+_HASH = {"minLength": 44, "maxLength": 44}
+
+
+@with_config(_STRICT)
+class ApiKeyHashData(TypedDict):
+    keyIdHash: Annotated[str, _text("SHA-256 of the key id in base64", **_HASH)]
+    keyIdSuffix: Annotated[str, _text("The last 4 characters of the key id", minLength=4, maxLength=4)]
+    keySecretHash: Annotated[str, _text("SHA-256 of the key secret in base64", **_HASH)]
+
+
+KeyName = Annotated[str, _text("Trimmed; need not be unique", minLength=1, maxLength=MAX_KEY_NAME)]
+State = Annotated[KeyState, Field(strict=False)]
+Roles = Annotated[
+    list[Annotated[Role, Field(strict=False)]],
+    Field(description="One at least; the strongest counts", json_schema_extra={"minItems": 1, "uniqueItems": True}),
+]
+RoleIds = Annotated[list[str], Field(description="The same by the ids of the roles", json_schema_extra={"minItems": 1})]
+ExpireAt = Annotated[str | None, _text("RFC 3339, in the future; null or empty: never")]
+KeySources = Annotated[
+    list[IpAccessListEntry],
+    Field(
+        description="From where the key may be used; absent: from everywhere, empty: from nowhere",
+        json_schema_extra={"maxItems": MAX_SOURCES},
+    ),
+]
+
+
+@with_config(_STRICT)
+class ApiKeyPostRequest(TypedDict):
+    name: KeyName
+    expireAt: NotRequired[ExpireAt]
+    state: NotRequired[State]
+    hashData: NotRequired[ApiKeyHashData]
+    roles: NotRequired[Roles]
+    assignedRoleIds: NotRequired[RoleIds]
+    ipAccessList: NotRequired[KeySources]
+
+
+@with_config(_STRICT)
+class ApiKeyPatchRequest(TypedDict, total=False):
+    name: KeyName
+    expireAt: ExpireAt
+    state: State
+    roles: Roles
+    assignedRoleIds: RoleIds
+    ipAccessList: KeySources
+
+
+NESTED: dict[str, type] = {"tags": Tag, "ipAccessList": IpAccessListEntry, "hashData": ApiKeyHashData}
+"""By field: what is in it."""
 
 NOT_YET: dict[object, tuple[str, ...]] = {
     PostgresServicePostRequest: ("pgConfig", "pgBouncerConfig", "ipAccessList"),

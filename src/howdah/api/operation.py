@@ -12,6 +12,7 @@ from starlette.responses import Response
 from howdah.api.bodies import JSON
 from howdah.api.call import Call
 from howdah.api.validation import BodyType
+from howdah.domain.activities import ActivityType
 
 Handler = Callable[[Call], Awaitable[Response]]
 
@@ -29,6 +30,7 @@ class Operation:
     """One call.
 
     handler: None for a call of the contract that is not built; it answers 501.
+    activity: as what it is noted when it is refused; every call that changes something has one.
     result: the schema of its result in the document; None: there is none. many: an array of them.
     """
 
@@ -44,3 +46,4 @@ class Operation:
     query: tuple[str, ...] = ()
     result: str | None = None
     many: bool = False
+    activity: ActivityType | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
+from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
 from howdah.api.validation import unknown_name
 from howdah.domain.errors import BadRequest
+from howdah.domain.moments import parse_moment
 from howdah.domain.states import ServiceState
 from howdah.domain.tags import Tag
 
@@ -50,7 +53,28 @@ class Page:
         return cls(given.get("cursor"), int(limit))
 
 
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What to list of what was done. ``after``: the nextCursor of the page before."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    after: UUID | None = None
+
+    @classmethod
+    def read(cls, query: QueryParams) -> Self:
+        """Raises BadRequest for an unknown or repeated parameter, and for what is no moment and no cursor."""
+        given = _given(query, PERIOD)
+        since, until, cursor = given.get("from_date"), given.get("to_date"), given.get("cursor")
+        return cls(
+            since=None if since is None else parse_moment(since, "query parameter from_date"),
+            until=None if until is None else parse_moment(until, "query parameter to_date"),
+            after=None if cursor is None else _activity(cursor),
+        )
+
+
 MOST = 100
+PERIOD = ("from_date", "to_date", "cursor")
 PAGE = ("cursor", "limit")
 KNOWN = ("tag", "state", "name")
 
@@ -64,6 +88,15 @@ def _given(query: QueryParams, known: tuple[str, ...]) -> dict[str, str]:
             raise BadRequest(f"query parameter {name} is given twice; only one is supported")
         given[name] = value
     return given
+
+
+def _activity(cursor: str) -> UUID:
+    try:
+        return UUID(cursor)
+    except ValueError:
+        raise BadRequest(
+            f"query parameter cursor is {cursor[:60]!a}; it must be the nextCursor of the page before"
+        ) from None
 
 
 def _state(text: str) -> ServiceState:

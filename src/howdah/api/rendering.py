@@ -15,6 +15,7 @@ from howdah.domain.health import Health
 from howdah.domain.ids import ServiceId
 from howdah.domain.organizations import ApiKey, ApiVersion, Organization
 from howdah.domain.services import Service
+from howdah.domain.sources import EVERYWHERE, Source
 from howdah.domain.states import HaType, PostgresVersion
 from howdah.domain.tags import Tag
 
@@ -203,15 +204,22 @@ def key(found: ApiKey) -> dict[str, Any]:
         "id": str(found.id),
         "name": found.name,
         "state": found.state,
-        "roles": [found.role],
-        "assignedRoles": [],
+        "roles": list(found.roles),
+        "assignedRoles": [
+            {"roleId": str(role.id), "roleName": role.label, "roleType": "system"} for role in found.roles
+        ],
         "keySuffix": found.suffix,
         "createdAt": timestamp(found.created_at),
         "expireAt": None if found.expire_at is None else timestamp(found.expire_at),
     }
     if found.used_at is not None:
         shown["usedAt"] = timestamp(found.used_at)
+    shown["ipAccessList"] = [_source(source) for source in (EVERYWHERE if found.sources is None else found.sources)]
     return shown
+
+
+def _source(found: Source) -> dict[str, str]:
+    return {"source": found.text} | ({} if found.description is None else {"description": found.description})
 
 
 def catalog(found: Catalog) -> dict[str, Any]:

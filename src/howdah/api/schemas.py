@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from howdah.domain.activities import ActivityType, ActorType, KeyUpdate, Outcome
 from howdah.domain.backups import BackupKind
 from howdah.domain.failovers import ChangeKind
 from howdah.domain.health import HealthStatus
@@ -25,6 +26,7 @@ INTEGER: Schema = {"type": "integer"}
 BOOLEAN: Schema = {"type": "boolean"}
 UUID: Schema = {"type": "string", "format": "uuid"}
 MOMENT: Schema = {"type": "string", "format": "date-time", "pattern": _MOMENT, "examples": ["2026-03-26T20:51:16.384Z"]}
+INSTANT: Schema = {"type": "string", "format": "date-time"}
 
 
 def reference(name: str) -> Schema:
@@ -128,11 +130,16 @@ _KEY = record(
         "name": TEXT,
         "state": choice(KeyState),
         "roles": array(choice(Role)),
-        "assignedRoles": described(array({"type": "object"}), "Custom roles; there are none"),
-        "keySuffix": described(TEXT, "The last 4 characters of the secret"),
+        "assignedRoles": array(
+            record({"roleId": UUID, "roleName": TEXT, "roleType": {"const": "system"}}),
+        ),
+        "keySuffix": described(TEXT, "The last 4 characters of the secret; keyIdSuffix for a key made with hashData"),
         "createdAt": MOMENT,
         "expireAt": {"anyOf": [MOMENT, {"type": "null"}]},
-        "usedAt": MOMENT,
+        "usedAt": described(MOMENT, "To the minute"),
+        "ipAccessList": described(
+            array(record({"source": TEXT, "description": TEXT}, optional=("description",))), "From where it may be used"
+        ),
     },
     optional=("usedAt",),
 )
@@ -148,8 +155,27 @@ _ORGANIZATION = record(
     }
 )
 
+_ACTIVITY = record(
+    {
+        "id": TEXT,
+        "createdAt": MOMENT,
+        "type": choice(ActivityType),
+        "actorType": choice(ActorType),
+        "actorId": described(TEXT, "The id of the API key, or the name of the user of the command line"),
+        "actorDetails": described(TEXT, "The name of the key, or the command"),
+        "actorIpAddress": TEXT,
+        "organizationId": UUID,
+        "serviceId": SERVICE_ID,
+        "userAgent": TEXT,
+        "targetKeyId": described(UUID, "The key that it is about"),
+        "keyUpdateType": choice(KeyUpdate),
+        "outcome": choice(Outcome),
+        "changes": described(TEXT, "What was done, in words; or why not"),
+    },
+    optional=("actorIpAddress", "serviceId", "userAgent", "targetKeyId", "keyUpdateType"),
+)
+
 _BACKUP: dict[str, Schema] = {"key": TEXT, "lastModified": MOMENT, "status": {"const": "completed"}}
-_EXACT_MOMENT: Schema = {"type": "string", "format": "date-time"}
 
 _NUMBER: Schema = {"type": "number"}
 _WAITING = described(INTEGER, "WAL that is on its way to the archive")
@@ -189,7 +215,7 @@ _ARCHIVE = record(
         "earliestRestoreTime": nullable(MOMENT),
         "latestWalTime": described(nullable(MOMENT), "When the newest WAL in the archive was written"),
         "gaps": described(
-            array(record({"since": _EXACT_MOMENT, "until": nullable(_EXACT_MOMENT), "reason": TEXT})),
+            array(record({"since": INSTANT, "until": nullable(INSTANT), "reason": TEXT})),
             "No moment in between can be restored; until null: no base backup has closed it yet",
         ),
         "backupUnderWaySince": nullable(MOMENT),
@@ -237,7 +263,7 @@ _DRILLS = record(
                     "problems": described(array(TEXT), "All that is wrong, in words; empty when ok"),
                     "backups": described(array(TEXT), "The keys of those that were restored, the full one first"),
                     "restoredUntil": described(
-                        nullable(_EXACT_MOMENT), "When the last transaction ended that was replayed; null for none"
+                        nullable(INSTANT), "When the last transaction ended that was replayed; null for none"
                     ),
                     "restoredLsn": described(nullable(TEXT), "The last WAL that was replayed"),
                     "dataBytes": described(INTEGER, "Of the restored data directory"),
@@ -390,7 +416,16 @@ SCHEMAS: dict[str, Schema] = {
     "Members": _MEMBERS,
     "State": choice(ServiceState),
     "Organization": _ORGANIZATION,
+    "Activity": _ACTIVITY,
     "ApiKey": _KEY,
+    "ApiKeyPostResponse": record(
+        {
+            "key": reference("ApiKey"),
+            "keyId": described(TEXT, "Not with hashData"),
+            "keySecret": described(TEXT, "Shown now and never again; not with hashData"),
+        },
+        optional=("keyId", "keySecret"),
+    ),
     "Catalog": _CATALOG,
     "Version": record({"howdah": TEXT, "apiVersion": choice(ApiVersion), "apiVersions": array(choice(ApiVersion))}),
     "ServiceState": record(

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from howdah.api.bodies import json_type
-from howdah.api.models import NOT_YET
+from howdah.api.models import NESTED, NOT_YET
 from howdah.domain.errors import BadRequest
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class BodyType(Generic[T]):
         path, given = _path(error["loc"]), error["input"]
         match error["type"]:
             case "extra_forbidden":
-                known = self.fields if len(error["loc"]) == 1 else ("key", "value")
+                known = self.fields if len(error["loc"]) == 1 else get_type_hints(NESTED[str(error["loc"][0])])
                 return unknown_name("field", path, str(error["loc"][-1]), known)
             case "missing":
                 return f"{path} is missing; it is required"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
+from howdah import __version__
 from howdah.cli.state import read_credentials, serve_command, state_directory
 from howdah.domain.errors import Conflict, HowdahError, NotFound, SetupError, Unauthorized, Unavailable
 from howdah.domain.ids import ServiceId
@@ -87,7 +88,11 @@ class Api:
         connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
         credentials = base64.b64encode(f"{self.key_id}:{self.key_secret}".encode()).decode()
-        headers = {"Authorization": f"Basic {credentials}", "Howdah-Api-Version": "preview"}
+        headers = {
+            "Authorization": f"Basic {credentials}",
+            "Howdah-Api-Version": "preview",
+            "User-Agent": f"howdah/{__version__}",
+        }
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:

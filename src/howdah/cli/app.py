@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from howdah.cli import backups, doctor, env, keys, orgs, restore, serve, services, stop, version
+from howdah.cli import backups, doctor, env, keys, organizations, restore, serve, services, stop, version
 from howdah.cli.output import fail
 from howdah.cli.system import app as system
 from howdah.domain.errors import HowdahError
@@ -28,7 +28,8 @@ app.command("restore")(restore.restore)
 app.command("version")(version.version)
 app.add_typer(services.app, name="services")
 app.add_typer(backups.app, name="backups")
-app.add_typer(orgs.app, name="orgs")
+app.add_typer(organizations.app, name="organizations")
+app.add_typer(organizations.app, name="orgs", hidden=True)
 app.add_typer(keys.app, name="keys")
 app.add_typer(system.app, name="system")
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from howdah.cli.actor import this_user
 from howdah.cli.options import JsonOption, StateOption
-from howdah.cli.organization import organization_id
+from howdah.cli.organizations import organization_of
 from howdah.cli.output import note, show_fields, show_json, show_table
 from howdah.cli.state import own_store, state_directory
 from howdah.domain.organizations import ApiKey, ApiVersion, Role
@@ -28,13 +29,12 @@ def list_keys(organization: OrganizationOption = None, state: StateOption = None
 
     own_store(directory := state_directory(state))
     with open_access(directory) as access:
-        found = access.keys(organization_id(access, organization))
+        found = access.keys(organization_of(access, organization))
     if as_json:
         show_json([_fields(key) for key in found])
         return
-    rows = [(k.key_id, k.name, k.role, k.state, f"…{k.suffix}", k.api_version or "", k.created_at) for k in found]
     columns = ("KEY ID", "NAME", "ROLE", "STATE", "SECRET", "API", "CREATED")
-    show_table(columns, [[*row[:-1], f"{row[-1]:%Y-%m-%dT%H:%M:%SZ}"] for row in rows], nothing="no keys")
+    show_table(columns, [_row(key) for key in found], nothing="no keys")
 
 
 @app.command("create")
@@ -51,11 +51,13 @@ def create(
 ) -> None:
     """A new key. Its secret is shown now and never again."""
     from howdah.control.access import open_access
+    from howdah.control.acts import Act
 
+    by = Act(this_user("keys create"))
     own_store(directory := state_directory(state))
     with open_access(directory) as access:
-        owner = organization_id(access, organization)
-        key, secret = asyncio.run(access.create_key(owner, name=name, role=role, api_version=api_version))
+        owner = organization_of(access, organization)
+        key, secret = asyncio.run(access.create_key(owner, name=name, role=role, api_version=api_version, by=by))
     if as_json:
         show_json(_fields(key) | {"keySecret": secret})
         return
@@ -67,16 +69,23 @@ def create(
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID")], state: StateOption = None, as_json: JsonOption = False
 ) -> None:
-    """Disable a key, at once and for good."""
+    """Disable a key, at once. The last usable admin key of an organization stays: make another one first."""
     from howdah.control.access import open_access
+    from howdah.control.acts import Act
 
+    by = Act(this_user("keys revoke"))
     own_store(directory := state_directory(state))
     with open_access(directory) as access:
-        asyncio.run(access.revoke_key(key_id))
+        asyncio.run(access.revoke_key(key_id, by))
     if as_json:
         show_json({"keyId": key_id, "state": "disabled"})
         return
     note(f"{key_id} is disabled")
+
+
+def _row(key: ApiKey) -> list[str]:
+    roles, created = ", ".join(key.roles), f"{key.created_at:%Y-%m-%dT%H:%M:%SZ}"
+    return [key.key_id, key.name, roles, key.state, f"…{key.suffix}", key.api_version or "", created]
 
 
 def _fields(key: ApiKey) -> dict[str, Any]:
@@ -86,6 +95,7 @@ def _fields(key: ApiKey) -> dict[str, Any]:
         "organizationId": str(key.organization),
         "name": key.name,
         "role": key.role,
+        "roles": list(key.roles),
         "state": key.state,
         "keySuffix": key.suffix,
         "apiVersion": key.api_version,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+from howdah.domain.quotas import MOST
 from howdah.domain.settings import PROTECTIONS
 
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
@@ -152,6 +153,7 @@ def _archive(text: str) -> str:
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "domain": _domain,
     "rename_grace_hours": _between(0, 24 * 365),
+    "activity_retention_days": _between(0.01, 9999),
     "api.host": _api_host,
     "api.port": _between(0, 65535),
     "api.rate_limit": _between(0, 1_000_000),
@@ -172,5 +174,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "backup.spool_gib": _between(0.1, 10_000),
     "backup.drill_interval_days": _between(0, 3650),
     "backup.drill_parallel": _between(1, 16),
+    "quota.services": _between(0, MOST),
+    "quota.storage_gib": _between(0, MOST),
 }
 """The rule of a key beyond its type, by its name."""

@@ -12,9 +12,11 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from howdah.backup.restorable import text
+from howdah.control.acts import BY_SYSTEM, Act
 from howdah.control.clock import Clock
 from howdah.control.services import Services
 from howdah.control.vault import Kind, Vault
+from howdah.domain.activities import ActivityType, Deed
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
 from howdah.domain.drills import Drilled, DrillResult
 from howdah.domain.errors import BadRequest, NotFound, Unavailable
@@ -55,10 +57,11 @@ class Backups:
         name: str,
         target: datetime | None,
         tags: Sequence[Tag] | None = None,
+        by: Act = BY_SYSTEM,
     ) -> Service:
         """A new service with what ``id`` held at ``target`` (UTC; None: all that it has committed until now).
 
-        Raises BadRequest naming the field or the window, NotFound, Unavailable.
+        Raises BadRequest naming the field or the window, NotFound, Conflict beyond the quota, Unavailable.
         """
         checked = check_name(name)
         given = None if tags is None else check_tags(tags)
@@ -83,7 +86,9 @@ class Backups:
             earliest_restore=None,
             password=password,
         )
-        return await self._services.add(new, verifier, RestoreSource(stored.timeline, target))
+        moment = "the latest moment" if target is None else text(target)
+        deed = Deed(ActivityType.SERVICE_RESTORE_BACKUP, f"'{checked}' from '{source.name}' ({id}) at {moment}", new.id)
+        return await self._services.add(new, verifier, RestoreSource(stored.timeline, target), by=by, deed=deed)
 
     async def list(self, organization: UUID, id: ServiceId) -> list[BaseBackup]:
         """Those that count, newest first. Raises NotFound, Unavailable."""
@@ -130,25 +135,41 @@ class Backups:
         """When the base backup that is being taken began; None while none is. Raises NotFound."""
         return self._engine.backup_began(self._services.stored(organization, id).timeline)
 
-    async def request(self, organization: UUID, id: ServiceId) -> int:
+    async def request(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> int:
         """Have a base backup taken, beside those of the schedule; its number. Raises NotFound, Unavailable."""
         taken = await self.list(organization, id)
 
         def write(connection: Connection) -> int:
             stored = self._services.commanded(connection, organization, id)
             # One that is not completed yet serves everybody who asks meanwhile: what they have by then is in it.
-            if stored.backup > max((base.request for base in taken), default=0):
-                return stored.backup
-            services.set_backup(connection, id, stored.backup + 1)
-            return stored.backup + 1
+            number = stored.backup
+            if number <= max((base.request for base in taken), default=0):
+                number += 1
+                services.set_backup(connection, id, number)
+                deed = Deed(ActivityType.BACKUP_CREATE, f"request {number}", id)
+                by.note(connection, organization, self._clock(), deed)
+            by.keep(connection, number)
+            return number
 
         number = await self._store.write(write)
         self._services.wake(id)
         return number
 
-    async def drill(self, organization: UUID, id: ServiceId) -> datetime:
+    async def drill(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> datetime:
         """Begin a drill, see engines/protocol.py; when it began. Raises NotFound, BadRequest, Unavailable."""
-        return await self._engine.drill(self._alive(organization, id).timeline)
+        timeline = self._alive(organization, id).timeline
+        before = (await self._engine.drills(timeline)).under_way
+        began = await self._engine.drill(timeline)
+
+        def write(connection: Connection) -> None:
+            # After it has begun: it lives in this process only, so that whoever asks again after a kill begins one.
+            if before is None or before.started_at != began:
+                deed = Deed(ActivityType.DRILL_CREATE, f"begun at {text(began)}", id)
+                by.note(connection, organization, self._clock(), deed)
+            by.keep(connection, began)
+
+        await self._store.write(write)
+        return began
 
     async def drills(self, organization: UUID, id: ServiceId) -> Drilled:
         """Raises NotFound, Unavailable."""

@@ -11,8 +11,10 @@ import structlog
 from sqlalchemy import Connection
 
 from howdah.backup.restorable import text
+from howdah.control.acts import BY_SYSTEM, Act
 from howdah.control.clock import Clock
 from howdah.control.services import Services
+from howdah.domain.activities import ActivityType, Deed, described
 from howdah.domain.backups import RestoreSource
 from howdah.domain.deleted import DeletedService
 from howdah.domain.errors import BadRequest, HowdahError, NotFound, Unavailable
@@ -63,6 +65,7 @@ class DeletedServices:
         name: str,
         target: datetime | None,
         tags: Sequence[Tag] | None = None,
+        by: Act = BY_SYSTEM,
     ) -> Service:
         """A new service with what ``id`` held at ``target`` (UTC; None: at its end), and a new password.
 
@@ -78,11 +81,12 @@ class DeletedServices:
             self._owned(deleted.within(connection, id), organization, id)
 
         password_verifier = await asyncio.to_thread(verifier, new.password)
+        deed = Deed(ActivityType.SERVICE_RESTORE_BACKUP, f"{described(new)}, from {id}, which was deleted", new.id)
         return await self._services.add(
-            new, password_verifier, RestoreSource(source.timeline, target), condition=still_kept
+            new, password_verifier, RestoreSource(source.timeline, target), by=by, deed=deed, condition=still_kept
         )
 
-    async def purge(self, organization: UUID, id: ServiceId) -> None:
+    async def purge(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> None:
         """End the time of its backups now; they go as soon as nothing is being made from them.
 
         Raises NotFound, Unavailable.
@@ -93,6 +97,8 @@ class DeletedServices:
         def write(connection: Connection) -> None:
             one = self._owned(deleted.within(connection, id), organization, id)
             deleted.set_keep_until(connection, one.timeline, self._clock())
+            deed = Deed(ActivityType.BACKUPS_PURGE, f"the backups of '{one.name}', which was deleted", id)
+            by.note(connection, organization, self._clock(), deed)
 
         await self._store.write(write, makes_room=True)
         self.look_again()

@@ -9,9 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from howdah.control.acts import BY_SYSTEM, Act
 from howdah.control.clock import Clock
 from howdah.control.services import Services
 from howdah.control.vault import Kind, Vault
+from howdah.domain.activities import ActivityType, Deed, described
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from howdah.domain.failovers import RoleChange
 from howdah.domain.ids import ServiceId
@@ -52,7 +54,7 @@ class Members:
         self._services.stored(organization, id)
         return role_changes.of(self._store, id)
 
-    async def switch_over(self, organization: UUID, id: ServiceId) -> Service:
+    async def switch_over(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> Service:
         """Another server is the primary when this returns. Raises BadRequest, NotFound; Unavailable when none could
         take over in time: then nothing has changed."""
 
@@ -65,6 +67,8 @@ class Members:
                 )
             number = role_changes.count(connection, id) + 1
             services.set_switchover(connection, id, number)
+            what = "another server is to become the primary"
+            self._services.note(connection, by, stored.service, ActivityType.SERVICE_SWITCHOVER, what)
             return number
 
         number = await self._store.write(write)
@@ -80,9 +84,11 @@ class Members:
             )
         return self._services.get(organization, id)
 
-    async def accept_loss(self, organization: UUID, id: ServiceId) -> Service:
+    async def accept_loss(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> Service:
         """Have a failover happen though commits that were acknowledged may be lost by it, if nothing else brings the
         service back. Raises BadRequest, NotFound, Conflict while the service has a primary."""
+
+        by_now = self._services.get(organization, id)
 
         def write(connection: Connection) -> None:
             service = self._services.commanded(connection, organization, id).service
@@ -94,13 +100,22 @@ class Members:
                     " command switchover"
                 )
             services.set_accept_loss(connection, id, role_changes.count(connection, id) + 1)
+            what = "a standby may take over though commits are lost"
+            self._services.note(connection, by, service, ActivityType.SERVICE_ACCEPT_DATA_LOSS, what)
+            by.keep(connection, by_now)
 
         await self._store.write(write)
         self._services.wake(id)
         return self._services.get(organization, id)
 
     async def add_replica(
-        self, organization: UUID, id: ServiceId, *, name: str, tags: Sequence[Tag] | None = None
+        self,
+        organization: UUID,
+        id: ServiceId,
+        *,
+        name: str,
+        tags: Sequence[Tag] | None = None,
+        by: Act = BY_SYSTEM,
     ) -> Service:
         """A new service that follows ``id`` and can be read. Raises BadRequest naming the field, NotFound."""
         checked = check_name(name)
@@ -135,11 +150,12 @@ class Members:
                 raise BadRequest(f"the service {id} has {MAX_REPLICAS} read replicas, which is the most there can be")
             self._services.prepare_replication(connection, id)
 
-        made = await self._services.add(replica, verifier, follows=id, condition=check)
+        deed = Deed(ActivityType.SERVICE_CREATE_READ_REPLICA, f"{described(replica)}, of {id}", replica.id)
+        made = await self._services.add(replica, verifier, by=by, deed=deed, follows=id, condition=check)
         self._services.wake(id)
         return made
 
-    async def promote(self, organization: UUID, id: ServiceId) -> Service:
+    async def promote(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> Service:
         """A read replica becomes a service like any other; its primary goes on. Raises BadRequest, NotFound."""
 
         def write(connection: Connection) -> ServiceId:
@@ -149,6 +165,8 @@ class Members:
             if stored.service.state is ServiceState.CREATING:
                 raise BadRequest("command promote needs the data of its primary, and the replica is still being made")
             services.set_independent(connection, id)
+            what = f"from a read replica of {stored.follows}"
+            self._services.note(connection, by, stored.service, ActivityType.SERVICE_PROMOTE, what)
             services.set_state(connection, id, ServiceState.RESTARTING)
             return stored.follows
 

@@ -13,6 +13,8 @@ import structlog
 
 from howdah.control import bootstrap
 from howdah.control.access import Access
+from howdah.control.activities import Activities
+from howdah.control.answers import Answers
 from howdah.control.backups import Backups
 from howdah.control.certificates import CertificateSchedule
 from howdah.control.clock import Clock, utc_now
@@ -41,6 +43,9 @@ from howdah.store.instances import StoredInstances
 from howdah.store.store import Store
 
 USES_SECONDS = 60.0
+FORGETTING_SECONDS = 600.0
+"""Between two looks for what is old enough to be forgotten."""
+
 ROOM_SECONDS = 2.0
 """Between two looks whether a full disk has room again."""
 
@@ -60,6 +65,8 @@ class ControlPlane:
     catalog: Catalog
     store: Store
     access: Access
+    activities: Activities
+    answers: Answers
     services: Services
     backups: Backups
     members: Members
@@ -142,6 +149,8 @@ class ControlPlane:
         key_file = Path(os.environ.get(ENVIRONMENT_VARIABLE) or secrets_key_file(state))
         vault = open_vault(self.store, key_file)
         self.access = Access(self.store, self._clock)
+        self.answers = Answers(self.store, vault, self._clock)
+        self.activities = Activities(self.store, self._clock, self.settings.activity_retention_days)
         stack.push_async_callback(self._try_to_store_uses)
         await bootstrap.bootstrap(self.access, bootstrap_file(state), api_url=self._api_url)
 
@@ -172,6 +181,7 @@ class ControlPlane:
             await self._run(stack, "router watch", self._router.watch())
         await self._run(stack, "certificates", schedule.run())
         await self._run(stack, "key uses", self._store_uses())
+        await self._run(stack, "forgetting", self._forget())
         await self._run(stack, "room", self._keep_room())
         await self._run(stack, "deleted services", self.deleted.run())
         reconciler.wake_all()
@@ -221,6 +231,15 @@ class ControlPlane:
                 self.announce(self._api_url)
                 self.reconciler.wake_all()
             await asyncio.sleep(ROOM_SECONDS)
+
+    async def _forget(self) -> None:
+        while True:
+            try:
+                await self.activities.forget_old()
+                await self.answers.forget_old()
+            except Unavailable as error:
+                log.warning("what is old cannot be forgotten yet", reason=str(error))
+            await asyncio.sleep(FORGETTING_SECONDS)
 
     async def _store_uses(self) -> None:
         while True:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from howdah.control.vault import Kind, Vault
 from howdah.security.sealing import KEY_ID, KeyFile
-from howdah.store import secrets
+from howdah.store import answers, secrets
 from howdah.store.store import Store
 
 BATCH = 500
@@ -41,16 +41,21 @@ async def rotate(store: Store, key_file: KeyFile) -> Rotated:
 
 
 def _seal_again(connection: Connection, vault: Vault, key_file: KeyFile) -> int:
-    found = secrets.sealed_otherwise(connection, KEY_ID, key_file.read().sealing, BATCH)
+    sealing = key_file.read().sealing
+    found = secrets.sealed_otherwise(connection, KEY_ID, sealing, BATCH)
     for service, name, sealed in found:
         kind = Kind(name)
         secrets.put(connection, service, vault.seal(service, {kind: vault.open(service, kind, sealed)}))
-    return len(found)
+    kept = answers.sealed_otherwise(connection, KEY_ID, sealing, BATCH - len(found))
+    for scope, sealed in kept:
+        answers.reseal(connection, scope, vault.seal_answer(scope, vault.open_answer(scope, sealed)))
+    return len(found) + len(kept)
 
 
 def _forget_others(connection: Connection, key_file: KeyFile) -> bytes:
     """Unless they are needed again, because another rotation has begun."""
     sealing = key_file.read().sealing
-    if not secrets.sealed_otherwise(connection, KEY_ID, sealing, 1):
+    others = (table.sealed_otherwise(connection, KEY_ID, sealing, 1) for table in (secrets, answers))
+    if not any(others):
         key_file.keep_first()
     return sealing

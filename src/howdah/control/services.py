@@ -14,12 +14,15 @@ import structlog
 from sqlalchemy import Connection
 
 from howdah.control import changes
+from howdah.control.acts import BY_SYSTEM, Act
 from howdah.control.certificates import CertificateSchedule, issue_first, reissue
 from howdah.control.clock import Clock
 from howdah.control.effects import Reached
 from howdah.control.publisher import Publisher
+from howdah.control.quotas import check_quota
 from howdah.control.reconciler import Reconciler
 from howdah.control.vault import Kind, Vault
+from howdah.domain.activities import ActivityType, Deed, described, described_tags
 from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Catalog
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
@@ -74,10 +77,12 @@ class Services:
         self._schedule = schedule
         self._engine = engine
 
-    async def create(self, organization: UUID, new: NewService) -> Service:
-        """Raises BadRequest naming the field, NotFound for an unknown organization, Unavailable."""
+    async def create(self, organization: UUID, new: NewService, by: Act = BY_SYSTEM) -> Service:
+        """Raises BadRequest naming the field, NotFound for an unknown organization, Conflict beyond its quota,
+        Unavailable."""
         service = self._checked(organization, new)
-        return await self.add(service, await asyncio.to_thread(verifier, service.password))
+        deed = Deed(ActivityType.SERVICE_CREATE, described(service), service.id)
+        return await self.add(service, await asyncio.to_thread(verifier, service.password), by=by, deed=deed)
 
     async def add(
         self,
@@ -85,13 +90,15 @@ class Services:
         password_verifier: str,
         source: RestoreSource | None = None,
         *,
+        by: Act,
+        deed: Deed,
         follows: ServiceId | None = None,
         condition: Callable[[Connection], None] | None = None,
     ) -> Service:
         """One that has been checked, with its password. ``follows``: the service whose read replica it is.
         ``condition``: called in the transaction that stores it; raises when it must not be added after all.
 
-        Raises Unavailable, and what ``condition`` raises.
+        Raises Conflict beyond the quota, Unavailable, and what ``condition`` raises.
         """
         issued = await asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at)
         stored = StoredService(
@@ -112,11 +119,16 @@ class Services:
         def write(connection: Connection) -> None:
             if condition is not None:
                 condition(connection)
+            check_quota(
+                connection, service.organization, self._settings.quota, services=1, storage_gib=service.storage_gib
+            )
             services.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))
             if service.ha_type is not HaType.NONE:
                 self.prepare_replication(connection, service.id)
+            by.note(connection, service.organization, service.created_at, deed)
+            by.keep(connection, service)
 
         await self._store.write(write)
         await self.follow(service.id)
@@ -147,7 +159,7 @@ class Services:
             and (tag is None or any(tag in (own, Tag(own.key)) for own in service.tags))
         ]
 
-    async def change(self, organization: UUID, id: ServiceId, change: ServiceChange) -> Service:
+    async def change(self, organization: UUID, id: ServiceId, change: ServiceChange, by: Act = BY_SYSTEM) -> Service:
         """Raises BadRequest for what is wrong or cannot change, NotFound, Unavailable."""
         name = None if change.name is None else check_name(change.name)
         tags = None if change.tags is None else check_tags(change.tags)
@@ -158,12 +170,15 @@ class Services:
             stored = _commanded(connection, organization, id)
             service = stored.service
             changes.check_unchanged(stored, change, self._catalog)
-            self._change_servers(connection, stored, change)
+            self._change_servers(connection, stored, change, by)
             if tags is not None and tags != service.tags:
                 services.set_tags(connection, id, tags)
+                self.note(connection, by, service, ActivityType.SERVICE_UPDATE_TAGS, described_tags(tags))
             if name is None or name == service.name:
                 return False
             self._rename(connection, service, name, grace=timedelta(hours=hours))
+            renaming = f"name: '{service.name}' → '{name}'"
+            self.note(connection, by, service, ActivityType.SERVICE_UPDATE_NAME, renaming)
             return True
 
         renamed = await self._store.write(write)
@@ -177,15 +192,22 @@ class Services:
             await self._name_in_effect(id)
         return self.get(organization, id)
 
-    def _change_servers(self, connection: Connection, stored: StoredService, change: ServiceChange) -> None:
+    def _change_servers(self, connection: Connection, stored: StoredService, change: ServiceChange, by: Act) -> None:
         service = stored.service
         if change.ha_type is not None and change.ha_type is not service.ha_type:
             self.prepare_replication(connection, service.id)
             services.set_ha_type(connection, service.id, change.ha_type)
+            what = f"from {service.ha_type} to {change.ha_type}"
+            self.note(connection, by, service, ActivityType.SERVICE_UPDATE_HA_TYPE, what)
         if (size := changes.new_size(service, change, self._catalog)) is not None:
-            for one in (service.id, *services.followers_within(connection, service.id)):
-                services.set_size(connection, one, size)
+            replicas = services.followers_within(connection, service.id)
+            more = (size.storage_gib - service.storage_gib) * (1 + len(replicas))
+            check_quota(connection, service.organization, self._settings.quota, services=0, storage_gib=max(0, more))
+            for one in filter(None, (services.within(connection, one) for one in (service.id, *replicas))):
+                services.set_size(connection, one.service.id, size)
                 _ask_for_restart(connection, one)
+            what = f"from {service.size.name} to {size.name}"
+            self.note(connection, by, service, ActivityType.SERVICE_UPDATE_SIZE, what)
 
     async def _check_room(self, organization: UUID, id: ServiceId, change: ServiceChange) -> None:
         """Raises BadRequest when what is stored would fill a smaller size, Unavailable when nobody knows."""
@@ -225,7 +247,7 @@ class Services:
         if stored is not None and stored.service.state is ServiceState.RUNNING:
             await self._reconciler.effects.wait(id, reached, seconds=NAME_SECONDS)
 
-    async def delete(self, organization: UUID, id: ServiceId) -> None:
+    async def delete(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> None:
         """Everything of the service goes; again while it goes is fine. Raises NotFound when it is gone, Conflict while
         it is protected."""
 
@@ -241,13 +263,17 @@ class Services:
                     f"the service {id} is protected from deletion: remove its tag {PROTECTED} (PATCH with the other"
                     " tags), then delete it"
                 )
+            if service.state is not ServiceState.DELETING:
+                self.note(connection, by, service, ActivityType.SERVICE_DELETE, described(service))
             services.set_state(connection, id, ServiceState.DELETING)
 
         await self._store.write(write, makes_room=True)
         self._reconciler.effects.gone(id)
         await self.follow(id)
 
-    async def set_password(self, organization: UUID, id: ServiceId, password: str | None) -> str | None:
+    async def set_password(
+        self, organization: UUID, id: ServiceId, password: str | None, by: Act = BY_SYSTEM
+    ) -> str | None:
         """Returns the generated password when none is given, once it is in effect and the old one has stopped working.
 
         Raises BadRequest naming the rule, NotFound, and Unavailable when it is stored but not in effect in time.
@@ -266,6 +292,8 @@ class Services:
             services.set_password_version(connection, id, version)
             for one in (id, *services.followers_within(connection, id)):
                 secrets.put(connection, one, self._vault.seal(one, passwords))
+            how = "a generated password" if password is None else "a given password"
+            self.note(connection, by, stored.service, ActivityType.SERVICE_UPDATE_PASSWORD, how)
             return version
 
         version = await self._store.write(write)
@@ -284,15 +312,16 @@ class Services:
             )
         return wanted if password is None else None
 
-    async def restart(self, organization: UUID, id: ServiceId) -> Service:
+    async def restart(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> Service:
         """``restarting`` at once, unless it never ran. Asked again before it is done, it is done once more at most.
 
         Raises NotFound.
         """
 
         def write(connection: Connection) -> None:
-            _commanded(connection, organization, id)
-            _ask_for_restart(connection, id)
+            stored = _commanded(connection, organization, id)
+            if _ask_for_restart(connection, stored):
+                self.note(connection, by, stored.service, ActivityType.SERVICE_RESTART, "a restart")
 
         await self._store.write(write)
         await self.follow(id)
@@ -320,6 +349,10 @@ class Services:
     async def takes_effect(self, id: ServiceId, reached: Reached, *, seconds: float) -> bool:
         """Whether a pass sees a status that ``reached`` accepts within that time."""
         return await self._reconciler.effects.wait(id, reached, seconds=seconds)
+
+    def note(self, connection: Connection, by: Act, service: Service, type: ActivityType, what: str) -> None:
+        """Write down who did it; inside the transaction that does."""
+        by.note(connection, service.organization, self._clock(), Deed(type, what, service.id))
 
     async def follow(self, id: ServiceId) -> bool:
         """Makes what is stored so. Whether its route is published already: when not, the command stands all the same,
@@ -365,15 +398,14 @@ class Services:
         return new_hostname(name=name, service=service, region=region, provider=provider, domain=self._settings.domain)
 
 
-def _ask_for_restart(connection: Connection, id: ServiceId) -> None:
-    """Once more than what is under way at most."""
-    stored = services.within(connection, id)
-    if stored is None:
-        return
-    if stored.restart - stored.restart_seen < 2:
-        services.set_restart(connection, id, stored.restart + 1)
-    if stored.service.state not in (ServiceState.CREATING, *RESTORING):
-        services.set_state(connection, id, ServiceState.RESTARTING)
+def _ask_for_restart(connection: Connection, stored: StoredService) -> bool:
+    """Once more than what is under way at most; whether it is one more."""
+    service, more = stored.service, stored.restart - stored.restart_seen < 2
+    if more:
+        services.set_restart(connection, service.id, stored.restart + 1)
+    if service.state not in (ServiceState.CREATING, *RESTORING):
+        services.set_state(connection, service.id, ServiceState.RESTARTING)
+    return more
 
 
 def _owned(connection: Connection, organization: UUID, id: ServiceId) -> StoredService:

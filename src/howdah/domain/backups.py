@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from howdah.domain.errors import BadRequest
 from howdah.domain.ids import TimelineId
+from howdah.domain.moments import parse_moment
 
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-(full|incremental)", re.ASCII)
 
 
@@ -104,17 +104,8 @@ def is_backup_name(text: str) -> bool:
 
 
 def parse_target(text: str, called: str = "restore target") -> datetime:
-    """The moment, in UTC, to which to restore: RFC 3339, no finer than the microseconds that Postgres knows.
-    ``called``: what its user calls it.
-
-    Raises BadRequest.
-    """
+    """The moment, in UTC, to which to restore. ``called``: what its user calls it. Raises BadRequest."""
     try:
-        if _RFC_3339.fullmatch(text):
-            return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise BadRequest(
-        f"{called} {text[:60]!a} is no moment; it must be like 2026-11-25T09:30:00Z or"
-        " 2026-11-25T10:30:00.250000+01:00, with at most six digits of a second, or latest"
-    )
+        return parse_moment(text, called)
+    except BadRequest as refused:
+        raise BadRequest(f"{refused}, or latest") from None

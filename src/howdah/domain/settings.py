@@ -96,11 +96,21 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaSettings:
+    services: int = _key(0, "Services that an organization may have, unless it has a quota of its own; 0 is no limit")
+    storage_gib: int = _key(
+        0, "GiB to which the storageSize of its services may sum up, unless it has a quota of its own; 0 is no limit"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     state: Path
     domain: str = _key("localhost", "Domain below which services get their hostnames")
     rename_grace_hours: float = _key(24.0, "How long the old hostname of a renamed service keeps working")
+    activity_retention_days: float = _key(90.0, "How long it is kept who did what (activities)")
     api: ApiSettings = field(default_factory=ApiSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     postgres: PostgresSettings = field(default_factory=PostgresSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
+    quota: QuotaSettings = field(default_factory=QuotaSettings)

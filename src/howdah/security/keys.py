@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import secrets
 import string
+from base64 import b64encode
 from dataclasses import dataclass, field
 
 KEY_ID_LENGTH = 20
@@ -41,6 +42,11 @@ def new_key() -> NewKey:
 def hash_secret(secret: str) -> bytes:
     """What is stored of a secret."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
+def concealed(key_id_hash: bytes) -> str:
+    """What a key is called of whose id only the hash is known. No key id: HTTP Basic has no colon in a user name."""
+    return f"sha256:{b64encode(key_id_hash).decode()}"
 
 
 def matches(secret: str, stored: bytes | None) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from howdah.domain.organizations import ApiKey, ApiVersion, KeyState, Role
+from howdah.domain.sources import Source
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import api_keys
@@ -27,6 +30,7 @@ _COLUMNS = (
     api_keys.c.expire_at,
     api_keys.c.used_at,
     api_keys.c.api_version,
+    api_keys.c.sources,
 )
 
 
@@ -34,15 +38,26 @@ def _select(*more: Any) -> Select[*tuple[Any, ...]]:
     return select(*_COLUMNS, *more)
 
 
-_BY_KEY_ID = Prepared(_select(api_keys.c.secret_hash).where(api_keys.c.key_id == bindparam("key_id")))
+_CALLED = Prepared(
+    _select(api_keys.c.secret_hash).where(
+        (api_keys.c.key_id == bindparam("key_id")) | (api_keys.c.key_id == bindparam("concealed"))
+    )
+)
+_CALLED_EXACTLY = Prepared(_select().where(api_keys.c.key_id == bindparam("key_id")))
 _ONE = Prepared(_select().where(api_keys.c.id == bindparam("id"), api_keys.c.organization == bindparam("organization")))
-_ALL = Prepared(_select().where(api_keys.c.organization == bindparam("organization")).order_by(api_keys.c.number))
+_OF = _select().where(api_keys.c.organization == bindparam("organization")).order_by(api_keys.c.number)
+_ALL = Prepared(_OF)
 
 
-def by_key_id(store: Store, key_id: str) -> tuple[ApiKey, bytes] | None:
-    """The key of that key id, and the hash of its secret."""
-    row = store.one(_BY_KEY_ID, {"key_id": key_id})
-    return None if row is None else (_key(row), row[-1])
+def called(store: Store, key_id: str, concealed: str) -> list[tuple[ApiKey, bytes]]:
+    """The keys of that key id, each with the hash of its secret: one that was made here, and one of which only the
+    hash of the id is known. Their secrets tell them apart."""
+    return [(_key(row), row[-1]) for row in store.all(_CALLED, {"key_id": key_id, "concealed": concealed})]
+
+
+def called_exactly(store: Store, key_id: str) -> ApiKey | None:
+    row = store.one(_CALLED_EXACTLY, {"key_id": key_id})
+    return None if row is None else _key(row)
 
 
 def find(store: Store, organization: UUID, key: UUID) -> ApiKey | None:
@@ -55,6 +70,15 @@ def of(store: Store, organization: UUID) -> list[ApiKey]:
     return [_key(row) for row in store.all(_ALL, {"organization": str(organization)})]
 
 
+def within(connection: Connection, organization: UUID) -> list[ApiKey]:
+    """The same inside a transaction."""
+    return [_key(tuple(row)) for row in connection.execute(_OF, {"organization": str(organization)})]
+
+
+def exists(connection: Connection, key_id: str) -> bool:
+    return connection.execute(select(api_keys.c.id).where(api_keys.c.key_id == key_id)).first() is not None
+
+
 def add(connection: Connection, key: ApiKey, secret_hash: bytes) -> None:
     connection.execute(
         insert(api_keys).values(
@@ -64,26 +88,50 @@ def add(connection: Connection, key: ApiKey, secret_hash: bytes) -> None:
             secret_hash=secret_hash,
             suffix=key.suffix,
             name=key.name,
-            role=key.role,
+            role=" ".join(key.roles),
             state=key.state,
             created_at=to_ms(key.created_at),
             expire_at=maybe_to_ms(key.expire_at),
             used_at=maybe_to_ms(key.used_at),
             api_version=key.api_version,
+            sources=_encode(key.sources),
         )
     )
 
 
-def disable(connection: Connection, key_id: str) -> bool:
-    """Whether there is a key of that id; it is disabled now."""
-    changed = connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(state=KeyState.DISABLED))
-    return changed.rowcount == 1
+def change(connection: Connection, key: ApiKey) -> None:
+    """Stores what of a key can change."""
+    connection.execute(
+        update(api_keys)
+        .where(api_keys.c.id == str(key.id))
+        .values(
+            name=key.name,
+            role=" ".join(key.roles),
+            state=key.state,
+            expire_at=maybe_to_ms(key.expire_at),
+            sources=_encode(key.sources),
+        )
+    )
 
 
-def note_use(connection: Connection, uses: Mapping[str, datetime]) -> None:
-    """Stores when keys were last used, by key id."""
-    for key_id, moment in uses.items():
-        connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(used_at=to_ms(moment)))
+def remove(connection: Connection, key: UUID) -> None:
+    connection.execute(delete(api_keys).where(api_keys.c.id == str(key)))
+
+
+def note_use(connection: Connection, uses: Mapping[UUID, datetime]) -> None:
+    """Stores when keys were last used, by id."""
+    for key, moment in uses.items():
+        connection.execute(update(api_keys).where(api_keys.c.id == str(key)).values(used_at=to_ms(moment)))
+
+
+def _encode(sources: tuple[Source, ...] | None) -> str | None:
+    return None if sources is None else json.dumps([[source.text, source.description] for source in sources])
+
+
+@lru_cache(maxsize=1024)
+def _decode(text: str) -> tuple[Source, ...]:
+    """Remembered: each request with such a key asks for it."""
+    return tuple(Source(network, description) for network, description in json.loads(text))
 
 
 def _key(row: tuple[Any, ...]) -> ApiKey:
@@ -92,11 +140,12 @@ def _key(row: tuple[Any, ...]) -> ApiKey:
         organization=UUID(row[1]),
         key_id=row[2],
         name=row[3],
-        role=Role(row[4]),
+        roles=tuple(map(Role, row[4].split())),
         state=KeyState(row[5]),
         suffix=row[6],
         created_at=from_ms(row[7]),
         expire_at=maybe_from_ms(row[8]),
         used_at=maybe_from_ms(row[9]),
         api_version=None if row[10] is None else ApiVersion(row[10]),
+        sources=None if row[11] is None else _decode(row[11]),
     )

@@ -30,7 +30,10 @@ organizations = Table(
     Column("name", Text, nullable=False),
     Column("created_at", Integer, nullable=False),
     Column("retention_days", Integer),
+    Column("service_quota", Integer),
+    Column("storage_quota_gib", Integer),
 )
+"""A quota of null is the settings'; 0 is no limit."""
 
 api_keys = Table(
     "api_keys",
@@ -48,7 +51,9 @@ api_keys = Table(
     Column("expire_at", Integer),
     Column("used_at", Integer),
     Column("api_version", Text),
+    Column("sources", Text),
 )
+"""``role``: one or more, with spaces between. ``sources``: JSON, text and description of each; null is everywhere."""
 
 services = Table(
     "services",
@@ -171,3 +176,33 @@ deleted_services = Table(
     Column("problem", Text),
 )
 """Services of which nothing but their backups is left. ``earliest_restore`` is in microseconds."""
+
+activities = Table(
+    "activities",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("created_at", Integer, nullable=False, index=True),
+    Column("organization", Text, nullable=False, index=True),
+    Column("actor_type", Text, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_details", Text, nullable=False),
+    Column("address", Text),
+    Column("user_agent", Text),
+    Column("type", Text, nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("service", Text),
+    Column("key", Text),
+    Column("key_update", Text),
+    Column("outcome", Text, nullable=False),
+)
+"""Without references: they outlive what they speak of."""
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("created_at", Integer, nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""What requests with an Idempotency-Key were answered. ``scope``: a hash of key, organization, call and that header."""

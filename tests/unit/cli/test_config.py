@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from howdah.cli.config import keys, load_settings
 from howdah.domain.errors import SetupError
 from howdah.domain.organizations import ApiVersion
-from howdah.domain.settings import ApiSettings, BackupSettings, PostgresSettings, RouterSettings, Settings
+from howdah.domain.settings import (
+    ApiSettings,
+    BackupSettings,
+    PostgresSettings,
+    QuotaSettings,
+    RouterSettings,
+    Settings,
+)
 
 STATE = Path("/somewhere")
 
@@ -61,6 +68,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         state = "/elsewhere"
         domain = "DB.example.com."
         rename_grace_hours = 1
+        activity_retention_days = 30
         [api]
         host = "::1"
         port = 1
@@ -94,15 +102,20 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         spool_gib = 2.5
         drill_interval_days = 3.5
         drill_parallel = 2
+        [quota]
+        services = 3
+        storage_gib = 400
     """
     assert load(toml, tmp=tmp_path) == Settings(
         state=Path("/elsewhere"),
         domain="db.example.com",
         rename_grace_hours=1.0,
+        activity_retention_days=30.0,
         api=ApiSettings("::1", 1, ApiVersion.BETA),
         router=RouterSettings(("0.0.0.0", "::"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
         backup=BACKUP,
+        quota=QuotaSettings(3, 400),
     )
 
 
@@ -111,6 +124,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_STATE": "/elsewhere",
         "HOWDAH_DOMAIN": "db.example.com",
         "HOWDAH_RENAME_GRACE_HOURS": "0.5",
+        "HOWDAH_ACTIVITY_RETENTION_DAYS": "7.5",
         "HOWDAH_API_HOST": "127.0.0.2",
         "HOWDAH_API_PORT": "1",
         "HOWDAH_API_DEFAULT_VERSION": "beta",
@@ -143,16 +157,20 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_BACKUP_SPOOL_GIB": "2.5",
         "HOWDAH_BACKUP_DRILL_INTERVAL_DAYS": "3.5",
         "HOWDAH_BACKUP_DRILL_PARALLEL": "2",
+        "HOWDAH_QUOTA_SERVICES": "3",
+        "HOWDAH_QUOTA_STORAGE_GIB": "400",
     }
     assert set(said) == {key.variable for key in keys()}
     assert load(**said) == Settings(
         state=Path("/elsewhere"),
         domain="db.example.com",
         rename_grace_hours=0.5,
+        activity_retention_days=7.5,
         api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA, 7, Path("/c.pem"), Path("/k.pem")),
         router=RouterSettings(("127.0.0.1", "::1"), 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
         backup=BACKUP,
+        quota=QuotaSettings(3, 400),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -23,15 +24,16 @@ LATEST = "latest"
 async def restore_service(call: Call) -> Response:
     source = call.plane.services.get(call.organization, call.service)
     body = await call.body(RESTORE)
-    target = body["restoreTarget"]
+    target, render = body["restoreTarget"], partial(shown, call, credentials=True)
     restored = await call.plane.backups.restore(
         call.organization,
         source.id,
         name=body["name"],
         target=None if target == LATEST else parse_target(target, "restoreTarget"),
         tags=tags(body["tags"]) if "tags" in body else None,
+        by=call.act(render),
     )
-    return call.success(shown(call, restored, credentials=True))
+    return call.success(render(restored))
 
 
 async def list_backups(call: Call) -> Response:
@@ -53,7 +55,12 @@ async def get_archive(call: Call) -> Response:
 
 
 async def request_backup(call: Call) -> Response:
-    return call.success({"request": await call.plane.backups.request(call.organization, call.service)})
+    number = await call.plane.backups.request(call.organization, call.service, call.act(_requested))
+    return call.success(_requested(number))
+
+
+def _requested(number: int) -> dict[str, int]:
+    return {"request": number}
 
 
 async def list_operations(call: Call) -> Response:

@@ -9,6 +9,7 @@ from howdah.api.call import Call
 from howdah.api.calls.backups import LATEST, RESTORE
 from howdah.api.calls.services import shown, tags
 from howdah.domain.backups import parse_target
+from howdah.domain.services import Service
 
 
 async def list_deleted(call: Call) -> Response:
@@ -25,16 +26,21 @@ async def restore_deleted(call: Call) -> Response:
     source = call.plane.deleted.get(call.organization, call.service)
     body = await call.body(RESTORE)
     target = body["restoreTarget"]
+
+    def render(made: Service) -> dict[str, object]:
+        return shown(call, made, credentials=True)
+
     restored = await call.plane.deleted.restore(
         call.organization,
         source.id,
         name=body["name"],
         target=None if target == LATEST else parse_target(target, "restoreTarget"),
         tags=tags(body["tags"]) if "tags" in body else None,
+        by=call.act(render),
     )
-    return call.success(shown(call, restored, credentials=True))
+    return call.success(render(restored))
 
 
 async def purge_deleted(call: Call) -> Response:
-    await call.plane.deleted.purge(call.organization, call.service)
+    await call.plane.deleted.purge(call.organization, call.service, call.act())
     return call.done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -12,8 +13,8 @@ from howdah.domain.drills import ComparedTable, DrillProgress, DrillResult
 
 
 async def begin_drill(call: Call) -> Response:
-    began = await call.plane.backups.drill(call.organization, call.service)
-    return call.success({"startedAt": timestamp(began)})
+    began = await call.plane.backups.drill(call.organization, call.service, call.act(_begun))
+    return call.success(_begun(began))
 
 
 async def get_drills(call: Call) -> Response:
@@ -25,6 +26,10 @@ async def get_drills(call: Call) -> Response:
             "drills": [_result(result) for result in found.results],
         }
     )
+
+
+def _begun(at: datetime) -> dict[str, str]:
+    return {"startedAt": timestamp(at)}
 
 
 def _progress(found: DrillProgress) -> dict[str, Any]:

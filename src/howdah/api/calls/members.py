@@ -14,6 +14,7 @@ from howdah.api.validation import BodyType
 from howdah.domain.errors import BadRequest
 from howdah.domain.failovers import RoleChange
 from howdah.domain.members import MemberStatus
+from howdah.domain.services import Service
 
 REPLICA = BodyType(models.PostgresServiceReadReplicaRequest)
 FAILOVER = BodyType(models.FailoverRequest)
@@ -24,13 +25,18 @@ SHOWN_CHANGES = 100
 async def create_replica(call: Call) -> Response:
     source = call.plane.services.get(call.organization, call.service)
     body = await call.body(REPLICA)
+
+    def render(made: Service) -> dict[str, object]:
+        return shown(call, made, credentials=True)
+
     made = await call.plane.members.add_replica(
         call.organization,
         source.id,
         name=body["name"],
         tags=tags(body["tags"]) if "tags" in body else None,
+        by=call.act(render),
     )
-    return call.success(shown(call, made, credentials=True))
+    return call.success(render(made))
 
 
 async def get_members(call: Call) -> Response:
@@ -45,7 +51,12 @@ async def accept_loss(call: Call) -> Response:
     service = call.plane.services.get(call.organization, call.service)
     if (await call.body(FAILOVER))["acceptDataLoss"] is not True:
         raise BadRequest("acceptDataLoss must be true: without that, a failover that loses nothing happens by itself")
-    return call.success(shown(call, await call.plane.members.accept_loss(call.organization, service.id)))
+
+    def render(found: Service) -> dict[str, object]:
+        return shown(call, found)
+
+    found = await call.plane.members.accept_loss(call.organization, service.id, call.act(render))
+    return call.success(render(found))
 
 
 def _member(found: MemberStatus) -> dict[str, Any]:

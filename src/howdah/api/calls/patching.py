@@ -37,7 +37,7 @@ async def patch_service(call: Call) -> Response:
     service = call.plane.services.get(call.organization, call.service)
     body = await read_object(call.request, JSON_OR_MERGE_PATCH)
     change = service_change(PATCH.check(_without_read_only(call, service, body)))
-    changed = await call.plane.services.change(call.organization, service.id, change)
+    changed = await call.plane.services.change(call.organization, service.id, change, call.act())
     return call.success(shown(call, changed))
 
 

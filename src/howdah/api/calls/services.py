@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.responses import Response
 
 from howdah.api import models, rendering
@@ -32,8 +34,9 @@ async def create_service(call: Call) -> Response:
         ha_type=body.get("haType", HaType.NONE),
         tags=tags(body.get("tags", [])),
     )
-    created = await call.plane.services.create(call.organization, new)
-    return call.success(shown(call, created, credentials=True))
+    render = partial(shown, call, credentials=True)
+    created = await call.plane.services.create(call.organization, new, call.act(render))
+    return call.success(render(created))
 
 
 async def list_services(call: Call) -> Response:
@@ -47,7 +50,7 @@ async def get_service(call: Call) -> Response:
 
 
 async def delete_service(call: Call) -> Response:
-    await call.plane.services.delete(call.organization, call.service)
+    await call.plane.services.delete(call.organization, call.service, call.act())
     return call.done()
 
 
@@ -60,7 +63,7 @@ async def get_ca_certificates(call: Call) -> Response:
 async def set_password(call: Call) -> Response:
     service = call.plane.services.get(call.organization, call.service).id
     body = await call.body(PASSWORD)
-    generated = await call.plane.services.set_password(call.organization, service, body.get("password"))
+    generated = await call.plane.services.set_password(call.organization, service, body.get("password"), call.act())
     return call.success({} if generated is None else {"password": generated})
 
 
@@ -68,12 +71,16 @@ async def set_state(call: Call) -> Response:
     service = call.plane.services.get(call.organization, call.service)
     match (await call.body(STATE))["command"]:
         case "restart":
-            restarted = await call.plane.services.restart(call.organization, service.id)
+            restarted = await call.plane.services.restart(call.organization, service.id, call.act())
             return call.success(shown(call, restarted))
         case "promote":
-            return call.success(shown(call, await call.plane.members.promote(call.organization, service.id)))
+            return call.success(
+                shown(call, await call.plane.members.promote(call.organization, service.id, call.act()))
+            )
         case "switchover":
-            return call.success(shown(call, await call.plane.members.switch_over(call.organization, service.id)))
+            return call.success(
+                shown(call, await call.plane.members.switch_over(call.organization, service.id, call.act()))
+            )
         case other:
             raise BadRequest(f"command {other[:60]!a} is unknown; it must be restart, promote or switchover")
 

@@ -1,0 +1,19 @@
+"""Who is at the command line, as activities tell of it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from howdah.domain.activities import Actor, ActorType
+
+
+def this_user(command: str) -> Actor:
+    """To be asked before root becomes another user. ``command``: what was typed, without anything secret."""
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    behind = os.environ.get("SUDO_USER") if uid == 0 else None
+    return Actor(ActorType.USER, f"{name} (sudo by {behind})" if behind else name, f"howdah {command}")
