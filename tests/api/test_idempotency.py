@@ -34,6 +34,10 @@ HEADERS = {"Idempotency-Key": "7c1f-42"}
 KEY_BODY = {"name": "made", "roles": ["developer"]}
 
 
+SPECIAL = {"howdahFailoverCreate", "howdahDeletedRestore"}
+"""For services that are unavailable, or deleted."""
+
+
 def posts(client: Client, service: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any] | None]]:
     """Path and body of every POST by its operation."""
     own = f"/v1/howdah/services/{service['id']}"
@@ -60,7 +64,7 @@ async def test_every_post_is_done_once_and_answered_alike(client: Client) -> Non
     running = await client.running()
     built = {one.id for one in OPERATIONS if one.method == "POST" and one.handler is not None}
     calls = posts(client, running)
-    assert set(calls) == built
+    assert set(calls) == built - SPECIAL
     for operation, (path, body) in calls.items():
         more = {} if body is None else {"json": body}
         first = await client.send("POST", path, headers=HEADERS, **more)
@@ -189,7 +193,7 @@ async def test_what_is_done_and_not_yet_answered_is_not_done_twice(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(client.plane.services, "_follow", killed)
+        patched.setattr(client.plane.services, "follow", killed)
         assert (await post(client)).status_code == 500
     (there,) = await client.result("GET", client.services)
     again = await post(client)

@@ -113,7 +113,7 @@ async def test_an_organization_keeps_how_long_its_services_can_be_restored(store
     one, other = (Organization(uuid4(), name, NOW, days) for name, days in (("one", None), ("other", 3)))
     for organization in (one, other):
         await store.write(lambda connection, new=organization: organizations.add(connection, new))
-    await store.write(lambda connection: organizations.set_retention(connection, one.id, 30))
+    await store.write(lambda connection: organizations.change(connection, replace(one, retention_days=30)))
     assert organizations.everyone(store) == [replace(one, retention_days=30), other]
 
 
