@@ -75,8 +75,8 @@ class FileRegistry:
     async def complete(self, change: RoleChange) -> None:
         self.changes[change.id] = change
 
-    def role_changes(self, service: ServiceId) -> list[RoleChange]:
-        return [change for change in reversed(self.changes.values()) if change.service == service]
+    def count_changes(self, service: ServiceId) -> int:
+        return sum(change.service == service for change in self.changes.values())
 
     async def remove(self, instance: InstanceId) -> None:
         self._write([other for other in self.all() if other.id != instance])

@@ -30,6 +30,9 @@ from howdah.store.store import Store
 MAX_REPLICAS = 5
 """Read replicas of one service, as upstream."""
 
+SHOWN_CHANGES = 100
+"""Changes of a primary that are shown, the newest."""
+
 SWITCHOVER_SECONDS = 20.0
 """How long a change of the primary may take before it is given up."""
 
@@ -52,7 +55,7 @@ class Members:
     def changes(self, organization: UUID, id: ServiceId) -> Sequence[RoleChange]:
         """Changes of its primary, the newest first. Raises NotFound."""
         self._services.stored(organization, id)
-        return role_changes.of(self._store, id)
+        return role_changes.newest(self._store, id, SHOWN_CHANGES)
 
     async def switch_over(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> Service:
         """Another server is the primary when this returns. Raises BadRequest, NotFound; Unavailable when none could
@@ -65,7 +68,7 @@ class Members:
                     "command switchover needs high availability, and the haType of this service is none;"
                     " PATCH it to async or sync first"
                 )
-            number = role_changes.count(connection, id) + 1
+            number = role_changes.count_within(connection, id) + 1
             services.set_switchover(connection, id, number)
             what = "another server is to become the primary"
             self._services.note(connection, by, stored.service, ActivityType.SERVICE_SWITCHOVER, what)
@@ -99,7 +102,7 @@ class Members:
                     f"the service is {service.state}: it has a primary; to make another server the primary, use the"
                     " command switchover"
                 )
-            services.set_accept_loss(connection, id, role_changes.count(connection, id) + 1)
+            services.set_accept_loss(connection, id, role_changes.count_within(connection, id) + 1)
             what = "a standby may take over though commits are lost"
             self._services.note(connection, by, service, ActivityType.SERVICE_ACCEPT_DATA_LOSS, what)
             by.keep(connection, by_now)
@@ -176,7 +179,7 @@ class Members:
         return self._services.get(organization, id)
 
     def _has_changed(self, id: ServiceId, number: int) -> bool:
-        return len(role_changes.of(self._store, id)) >= number
+        return role_changes.count(self._store, id) >= number
 
     def _why(self, organization: UUID, id: ServiceId) -> str:
         with contextlib.suppress(NotFound):

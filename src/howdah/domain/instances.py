@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -59,8 +58,8 @@ class InstanceRegistry(Protocol):
         """Replace the record of a change of roles by one that knows more."""
         ...
 
-    def role_changes(self, service: ServiceId) -> Sequence[RoleChange]:
-        """The newest first."""
+    def count_changes(self, service: ServiceId) -> int:
+        """How often its primary has changed."""
         ...
 
     async def remove(self, instance: InstanceId) -> None: ...

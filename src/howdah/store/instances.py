@@ -67,8 +67,8 @@ class StoredInstances:
     async def complete(self, change: RoleChange) -> None:
         await self._store.write(lambda connection: role_changes.put(connection, change))
 
-    def role_changes(self, service: ServiceId) -> list[RoleChange]:
-        return role_changes.of(self._store, service)
+    def count_changes(self, service: ServiceId) -> int:
+        return role_changes.count(self._store, service)
 
     async def remove(self, instance: InstanceId) -> None:
         statement = delete(instances).where(instances.c.id == str(instance.uuid))

@@ -17,22 +17,30 @@ from howdah.store.times import from_ms, to_ms
 
 _MEASURES = ("detection_ms", "fencing_ms", "promotion_ms", "first_write_ms")
 _NAMES = ("id", "service", "at", "kind", "cause", "former", "new", "position", "lost_bytes", *_MEASURES)
-_OF = Prepared(
+_NEWEST = Prepared(
     select(*(role_changes.c[name] for name in _NAMES))
     .where(role_changes.c.service == bindparam("service"))
     .order_by(role_changes.c.number.desc())
+    .limit(bindparam("limit"))
 )
+_COUNT = select(func.count()).select_from(role_changes).where(role_changes.c.service == bindparam("service"))
+_HOW_MANY = Prepared(_COUNT)
 
 
-def of(store: Store, service: ServiceId) -> list[RoleChange]:
+def newest(store: Store, service: ServiceId, limit: int) -> list[RoleChange]:
     """The newest first."""
-    return [_change(row) for row in store.all(_OF, {"service": str(service.uuid)})]
+    return [_change(row) for row in store.all(_NEWEST, {"service": str(service.uuid), "limit": limit})]
 
 
-def count(connection: Connection, service: ServiceId) -> int:
-    """How often its primary has changed; inside a transaction."""
-    query = select(func.count()).select_from(role_changes).where(role_changes.c.service == str(service.uuid))
-    return connection.execute(query).scalar_one()
+def count(store: Store, service: ServiceId) -> int:
+    """How often its primary has changed."""
+    found = store.one(_HOW_MANY, {"service": str(service.uuid)})
+    return 0 if found is None else int(found[0])
+
+
+def count_within(connection: Connection, service: ServiceId) -> int:
+    """The same inside a transaction."""
+    return connection.execute(_COUNT, {"service": str(service.uuid)}).scalar_one()
 
 
 def put(connection: Connection, change: RoleChange) -> None:

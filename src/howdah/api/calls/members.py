@@ -19,8 +19,6 @@ from howdah.domain.services import Service
 REPLICA = BodyType(models.PostgresServiceReadReplicaRequest)
 FAILOVER = BodyType(models.FailoverRequest)
 
-SHOWN_CHANGES = 100
-
 
 async def create_replica(call: Call) -> Response:
     source = call.plane.services.get(call.organization, call.service)
@@ -41,7 +39,7 @@ async def create_replica(call: Call) -> Response:
 
 async def get_members(call: Call) -> Response:
     found = await call.plane.members.list(call.organization, call.service)
-    changes = call.plane.members.changes(call.organization, call.service)[:SHOWN_CHANGES]
+    changes = call.plane.members.changes(call.organization, call.service)
     return call.success(
         {"members": [_member(one) for one in found], "primaryChanges": [_change(one) for one in changes]}
     )

@@ -36,6 +36,9 @@ REFUSED_SECONDS = 5.0
 
 PREPARED_SECONDS = 3.0
 
+PATIENT_SECONDS = 20.0
+"""For how long a primary waits with its restart until its standbys are there again."""
+
 _HOST = "127.0.0.1"
 _SOON, _STARTING = 1.0, 0.1
 """Seconds between two looks at what happens by itself."""
@@ -58,18 +61,27 @@ class Scene:
         return self.view.primary
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The servers of a service when it was looked at last, and those of its read replicas."""
+
+    instances: tuple[Instance, ...]
+    replicas: tuple[Instance, ...]
+
+
 @dataclass(slots=True)
 class Members:
     """``copies``: data directories being made. ``known``: what was last known of primaries. ``stale``: standbys whose
-    data are of no use to them, and why. ``followed``: services with standbys, and the read replicas of each."""
+    data are of no use to them, and why. ``followed``: services with standbys or read replicas."""
 
     machine: Machine
     copies: Copies
     known: dict[InstanceId, Known] = field(default_factory=dict[InstanceId, Known])
     stale: dict[InstanceId, str] = field(default_factory=dict[InstanceId, str])
-    followed: dict[ServiceId, tuple[ServiceId, ...]] = field(default_factory=dict[ServiceId, tuple[ServiceId, ...]])
+    followed: dict[ServiceId, Followed] = field(default_factory=dict[ServiceId, "Followed"])
     _refused: dict[ServiceId, tuple[float, str]] = field(default_factory=dict[ServiceId, tuple[float, str]])
     _prepared: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
+    _waiting: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
     _replicated: dict[InstanceId, object] = field(default_factory=dict[InstanceId, object])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
@@ -91,14 +103,15 @@ class Members:
             for one in instances
         ]
         if len(instances) > 1 or spec.followers:
-            self.followed[spec.id] = spec.followers
+            replicas = tuple(one for other in spec.followers for one in registry.of(other))
+            self.followed[spec.id] = Followed(instances, replicas)
         else:
             self.followed.pop(spec.id, None)
         now = time.monotonic()
         view = View(
             ha_type=spec.ha_type,
             members=members,
-            changes=len(registry.role_changes(spec.id)) if len(instances) > 1 else 0,
+            changes=registry.count_changes(spec.id) if len(instances) > 1 else 0,
             switchover=spec.switchover,
             accept_loss=spec.accept_loss,
             refused=now < self._refused.get(spec.id, (0.0, ""))[0],
@@ -106,6 +119,7 @@ class Members:
         )
         if (primary := view.primary) is not None:
             view = replace(view, replicated=self._is_replicated(spec, secrets, membership, primary))
+        view = replace(view, patient=self._is_patient(spec.id, view, now))
         lead = next((one for one in upstream or instances if one.role is Role.PRIMARY), None)
         source = seen[lead.id] if lead is not None and lead.id in membership.up else None
         return Scene(membership, view, files, source)
@@ -211,6 +225,7 @@ class Members:
         self.followed.pop(service, None)
         self._refused.pop(service, None)
         self._prepared.pop(service, None)
+        self._waiting.pop(service, None)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -238,6 +253,13 @@ class Members:
         running = primary.seen.running
         process = (running.pid, running.started) if running is not None else None
         return process, tuple(self._slots(spec, membership)), membership.up, secrets.replication_password
+
+    def _is_patient(self, service: ServiceId, view: View, now: float) -> bool:
+        """Whether a primary that is to be started again still waits until its standbys have been."""
+        if not together.waits_for_standbys(view):
+            self._waiting.pop(service, None)
+            return True
+        return now - self._waiting.setdefault(service, now) < PATIENT_SECONDS
 
     def _is_replicated(
         self, spec: ServiceSpec, secrets: ServiceSecrets, membership: Membership, primary: Member

@@ -49,7 +49,8 @@ class Member:
 class View:
     """A service. changes: how often its primary has changed. switchover, accept_loss: as in ``ServiceSpec``: the number
     of the change that is asked for, or for which commits may be lost. refused: a failover was not possible moments ago.
-    prepared: a switchover may begin. replicated: the primary has all that its standbys need of it."""
+    prepared: a switchover may begin. replicated: the primary has all that its standbys need of it. patient: a primary
+    that is to be started again may wait for them."""
 
     ha_type: HaType
     members: Sequence[Member]
@@ -59,6 +60,7 @@ class View:
     refused: bool = False
     prepared: bool = False
     replicated: bool = True
+    patient: bool = True
 
     @property
     def primary(self) -> Member | None:
@@ -245,9 +247,15 @@ def primary_step(view: View) -> alone.Action | None:
     primary = view.primary
     if primary is None:
         return alone.Allocate()
-    action = alone.plan(primary.wanted, primary.seen)
-    outdated = isinstance(action, alone.Stop) and any(_comes_back(one) for one in view.standbys)
-    return None if outdated else action
+    return None if view.patient and waits_for_standbys(view) else alone.plan(primary.wanted, primary.seen)
+
+
+def waits_for_standbys(view: View) -> bool:
+    """Whether the primary is to be started again, and standbys are not there again yet."""
+    primary = view.primary
+    if primary is None or not isinstance(alone.plan(primary.wanted, primary.seen), alone.Stop):
+        return False
+    return any(_comes_back(one) for one in view.standbys)
 
 
 def _comes_back(member: Member) -> bool:

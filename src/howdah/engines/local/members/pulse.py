@@ -19,13 +19,16 @@ from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase
 from howdah.launcher.processes import state_of
 
-BEAT_SECONDS = 0.1
+BEAT_SECONDS = 0.2
 """Between two looks at the process of each server."""
+
+FILES_BEATS = 5
+"""Between two looks at what is in the data directory of each."""
 
 PROBE_BEATS, PROBE_LIMIT_SECONDS = 10, 2.0
 """Between two questions to each primary, and how long it may take to answer."""
 
-REPLICATION_BEATS = 50
+REPLICATION_BEATS = 25
 """Between two looks at who is connected to each primary."""
 
 ABSENCES = 4
@@ -47,24 +50,23 @@ class _Pulse:
 
     def beat(self, number: int) -> None:
         """One look at each; questions go on in the background, one at a time to each server."""
-        for service, replicas in tuple(self._members.followed.items()):
-            instances = self._machine.registry.of(service)
+        for service, followed in tuple(self._members.followed.items()):
+            instances = followed.instances
             for instance in instances:
-                self._look(instance)
-            replicated = (*instances, *(one for replica in replicas for one in self._machine.registry.of(replica)))
+                self._look(instance, files=number % FILES_BEATS == service.uuid.int % FILES_BEATS)
             primary = next((one for one in instances if one.role is Role.PRIMARY), None)
             if primary is None:
                 continue
             if number % PROBE_BEATS == service.uuid.int % PROBE_BEATS:
                 self._ask(f"probe {primary.id}", self._probe, primary, instances)
             if number % REPLICATION_BEATS == service.uuid.int % REPLICATION_BEATS:
-                self._ask(f"replication {primary.id}", self._replication, primary, replicated)
+                self._ask(f"replication {primary.id}", self._replication, primary, (*instances, *followed.replicas))
 
     def close(self) -> None:
         for task in self._asking:
             task.cancel()
 
-    def _look(self, instance: Instance) -> None:
+    def _look(self, instance: Instance, *, files: bool) -> None:
         """Whether it is suspended, or its tenant has deleted what is in its data directory."""
         watch = self._machine.watch
         if (pid := watch.pid(instance.id)) is None:
@@ -74,10 +76,11 @@ class _Pulse:
         if suspended != (instance.id in self._suspended):
             self._suspended ^= {instance.id}
             self._changed(instance.service)
-        opened = watch.has_opened(instance.id)
-        gone = opened and not self._machine.launcher.pid_file(instance)
-        beats = self._vanished[instance.id] = self._vanished.get(instance.id, 0) + 1 if gone else 0
-        watch.damaged(instance.id, "the data directory of the server has been emptied" if beats > 2 else None)
+        if not files:
+            return
+        gone = watch.has_opened(instance.id) and not self._machine.launcher.pid_file(instance)
+        looks = self._vanished[instance.id] = self._vanished.get(instance.id, 0) + 1 if gone else 0
+        watch.damaged(instance.id, "the data directory of the server has been emptied" if looks > 1 else None)
 
     def _ask(self, name: str, question: Question, primary: Instance, instances: tuple[Instance, ...]) -> None:
         if any(task.get_name() == name for task in self._asking):
