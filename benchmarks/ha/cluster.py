@@ -18,8 +18,8 @@ class Cluster(Protocol):
     target: str
     period: float
 
-    def primary(self) -> int:
-        """The pid of the primary's postmaster."""
+    def primary(self) -> tuple[str, int]:
+        """Which of them it is, and the pid of its postmaster."""
         ...
 
     def well(self) -> bool:

@@ -29,10 +29,10 @@ class Howdah:
         assert answer.status_code == 200, answer.text
         return answer.json()["result"]
 
-    def primary(self) -> int:
+    def primary(self) -> tuple[str, int]:
         (name,) = (one["id"] for one in self.about("members")["members"] if one["role"] == "primary")
         pidfile = self.server.state / "services" / self.id / name / "data" / "postmaster.pid"
-        return int(pidfile.read_text().splitlines()[0])
+        return name, int(pidfile.read_text().splitlines()[0])
 
     def well(self) -> bool:
         try:
@@ -55,6 +55,3 @@ class Howdah:
     def last_change(self) -> dict[str, Any]:
         """Its own record of the newest change of its primary."""
         return self.about("members")["primaryChanges"][0]
-
-    def changes(self) -> int:
-        return len(self.about("members")["primaryChanges"])

@@ -84,9 +84,7 @@ class Patroni:
         command = self._machine.dropped(str(self._programs / "patroni"), str(configuration))
         self._processes.append(self._machine.spawn(command, self._machine.top / f"patroni-{self._ha_type}-{name}.log"))
 
-    def _configuration(
-        self, name: str, port: int, api: int, etcd: Etcd, settings: dict[str, int]
-    ) -> dict[str, Any]:
+    def _configuration(self, name: str, port: int, api: int, etcd: Etcd, settings: dict[str, int]) -> dict[str, Any]:
         user = {"username": "postgres", "password": "postgres"}
         # As Howdah's: any one of the two standbys has to acknowledge.
         waits = {"synchronous_mode": "quorum", "synchronous_node_count": 1} if self._ha_type == "sync" else {}
@@ -120,9 +118,9 @@ class Patroni:
         except (httpx.TransportError, ValueError, KeyError):
             return []
 
-    def primary(self) -> int:
+    def primary(self) -> tuple[str, int]:
         (name,) = (one["name"] for one in self._members() if one["role"] == "leader")
-        return int((self._home / name / "postmaster.pid").read_text().splitlines()[0])
+        return name, int((self._home / name / "postmaster.pid").read_text().splitlines()[0])
 
     def well(self) -> bool:
         members = self._members()
