@@ -11,6 +11,7 @@ from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.drills import Drilled, DrillProgress
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.members import MemberStatus
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Removal
@@ -20,7 +21,8 @@ class FakeEngine:
     """``held``: services do not get ready. ``reason``: they do not, and this is why. ``keeps``: nothing goes away.
     ``restoring``: how far those are that are made from a backup, and ``reason`` is then what is being done.
     ``earliest``, ``bases``, ``archive``: what is known of backups. ``refusal``: why nothing can be restored.
-    ``outage``: why the archive cannot be asked. ``drilled``: what drills have found."""
+    ``outage``: why the archive cannot be asked. ``drilled``: what drills have found. ``member_list``: the servers of
+    every service. ``stored``: bytes that each has stored."""
 
     def __init__(self) -> None:
         self.held = False
@@ -33,6 +35,8 @@ class FakeEngine:
         self.refusal: HowdahError | None = None
         self.outage: HowdahError | None = None
         self.drilled = Drilled()
+        self.member_list: list[MemberStatus] = []
+        self.stored = 0
 
     async def start(self) -> None: ...
 
@@ -81,6 +85,12 @@ class FakeEngine:
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
         self._reach()
         return self.archive
+
+    async def members(self, service: ServiceId, follows: ServiceId | None) -> list[MemberStatus]:  # noqa: ARG002
+        return self.member_list
+
+    async def stored_bytes(self, service: ServiceId) -> int:  # noqa: ARG002
+        return self.stored
 
     async def drill(self, timeline: TimelineId) -> datetime:  # noqa: ARG002
         self._reach()

@@ -12,15 +12,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 from asyncpg.connect_utils import _parse_connect_dsn_and_args
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import update
 from sqlalchemy.engine import make_url
 
 from api.client import Client
 from howdah.api.connections import Target, connection_string, connections
 from howdah.domain.names import read_only
 from howdah.domain.organizations import Role
-from howdah.domain.states import HaType
-from howdah.store import tables
 
 WILD = "Aa1@:/?#%&= +\"'\\$ä%41"
 TARGET = Target("my-postgres-6d8d2e3e.pg7myrd1j06p3gx4zrm2ze8qz6.c0.us-west-2.aws.pg.localhost", 5433, WILD, None)
@@ -206,9 +203,7 @@ async def test_a_service_with_standbys_gives_its_read_only_strings_too(client: C
     running = await client.running()
     path = f"/v1/howdah/services/{running['id']}/connections"
     assert (await client.result("GET", path))["readOnly"] is None
-    # As no client can ask for them yet.
-    change = update(tables.services).values(ha_type=HaType.ASYNC)
-    await client.plane.store.write(lambda connection: connection.execute(change))
+    await client.result("PATCH", f"{client.services}/{running['id']}", json={"haType": "async"})
     found = await client.result("GET", path)
     direct = found["readOnly"]["direct"]["libpq"]
     assert conninfo_to_dict(direct) == conninfo_to_dict(found["direct"]["libpq"]) | {

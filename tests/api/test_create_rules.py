@@ -33,7 +33,6 @@ from api.client import SERVICE, Client
         ({"postgresVersion": "16"}, "postgresVersion must be '17' or '18', not '16'"),
         ({"postgresVersion": 18}, "postgresVersion must be '17' or '18', not a number"),
         ({"postgresVersion": None}, "postgresVersion must be '17' or '18', not null"),
-        ({"haType": "sync"}, "haType 'sync' is not yet supported"),
         ({"haType": "both"}, "haType must be 'none', 'async' or 'sync', not 'both'"),
         ({"tags": {}}, "tags must be an array, not an object"),
         ({"tags": None}, "tags must be an array, not null"),

@@ -9,7 +9,6 @@ import pytest
 from api.client import Client
 
 LATER = [
-    ("POST", "/postgres/{id}/readReplica"),
     ("GET", "/postgres/{id}/config"),
     ("POST", "/postgres/{id}/config"),
     ("PATCH", "/postgres/{id}/config"),

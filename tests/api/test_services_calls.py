@@ -207,7 +207,11 @@ async def test_a_restart_is_restarting_at_once_and_running_after(client: Client,
     ("command", "said"),
     [
         ("promote", "command promote is for read replicas only, and this service is a primary"),
-        ("switchover", "command switchover needs high availability, and the haType of this service is none"),
+        (
+            "switchover",
+            "command switchover needs high availability, and the haType of this service is none;"  # noqa: ISC004
+            " PATCH it to async or sync first",
+        ),
         ("stop", "command 'stop' is unknown; it must be restart, promote or switchover"),
         (1, "command must be a string, not a number"),
     ],

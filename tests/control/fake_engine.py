@@ -11,6 +11,7 @@ from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.drills import Drilled
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
+from howdah.domain.members import MemberStatus
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Removal
@@ -66,6 +67,8 @@ class FakeEngine:
         self.passes: dict[ServiceId, int] = {}
         self.specs: dict[ServiceId, ServiceSpec] = {}
         self.running: set[ServiceId] = set()
+        self.member_list: list[MemberStatus] = []
+        self.stored = 0
 
     async def start(self) -> None:
         return
@@ -165,6 +168,12 @@ class FakeEngine:
 
     async def archive_status(self, timeline: TimelineId) -> ArchiveStatus:  # noqa: ARG002
         return ArchiveStatus(tuple(self.world.bases), None)
+
+    async def members(self, service: ServiceId, follows: ServiceId | None) -> list[MemberStatus]:  # noqa: ARG002
+        return self.member_list
+
+    async def stored_bytes(self, service: ServiceId) -> int:  # noqa: ARG002
+        return self.stored
 
     async def drill(self, timeline: TimelineId) -> datetime:  # noqa: ARG002
         return datetime.now(UTC)

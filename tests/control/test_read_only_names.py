@@ -17,14 +17,11 @@ from howdah.domain.ids import ServiceId
 from howdah.domain.names import read_only, with_read_only
 from howdah.domain.services import Service, ServiceChange
 from howdah.domain.states import HaType
-from howdah.security import scram
 
 
 async def created(running: Running, ha_type: HaType = HaType.SYNC) -> Service:
-    """One with standbys, which a client cannot ask for yet, running."""
     services = running.plane.services
-    service = dataclasses.replace(services._checked(running.organization, NEW), ha_type=ha_type)
-    await services.add(service, scram.verifier(service.password))
+    service = await services.create(running.organization, dataclasses.replace(NEW, ha_type=ha_type))
     await until("running", lambda: running.state_of(service.id) == "running")
     return service
 

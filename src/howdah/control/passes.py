@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,6 +48,8 @@ class _Seen:
 
 
 class Passes:
+    """``wake``: has another service looked at."""
+
     def __init__(self, engine: Engine, store: Store, vault: Vault, publisher: Publisher, effects: Effects) -> None:
         self._engine = engine
         self._store = store
@@ -55,6 +58,7 @@ class Passes:
         self._effects = effects
         self._happened: set[ServiceId] = set()
         self._looked_at: set[ServiceId] = set()
+        self.wake: Callable[[ServiceId], None] = lambda _: None
 
     def services(self) -> list[ServiceId]:
         return services.ids(self._store)
@@ -121,6 +125,8 @@ class Passes:
 
         await self._store.write(forget, makes_room=True)
         self._forget(service)
+        if stored.follows is not None:
+            self.wake(stored.follows)  # Which keeps WAL for it no more.
         await self._store.forget()
         return None
 

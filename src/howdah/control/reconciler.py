@@ -40,6 +40,7 @@ class Reconciler:
         self.effects = effects
         self._engine = engine
         self._passes = passes
+        passes.wake = self.wake
         self._sweep_seconds = sweep_seconds
         self._turns = asyncio.Semaphore(PARALLEL)
         self._woken: dict[ServiceId, asyncio.Event] = {}

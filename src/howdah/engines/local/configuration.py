@@ -57,7 +57,7 @@ class Configuration:
 
 
 def configuration(
-    spec: ServiceSpec, secrets: ServiceSecrets, *, operator: str, more: Mapping[str, str]
+    spec: ServiceSpec, secrets: ServiceSecrets, *, operator: str, more: Mapping[str, str] | None = None
 ) -> Configuration:
     """``operator``: the name of the OS user whose local connections manage the server. ``more``: settings of one
     server, beside those of all."""
@@ -65,7 +65,7 @@ def configuration(
     quoted = operator.replace('"', '""')
     return Configuration(
         {
-            conf: _lines(_settings(spec) | dict(more)).encode(),
+            conf: _lines(_settings(spec) | dict(more or {})).encode(),
             hba: _HBA.encode(),
             ident: f'{IDENT_MAP} "{quoted}" postgres\n'.encode(),
             # Key and certificates in one file, so that they change as one.

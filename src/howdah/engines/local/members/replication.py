@@ -10,6 +10,7 @@ from typing import Any, LiteralString, cast
 import psycopg
 
 from howdah.backup.wal import HISTORY, lsn
+from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Instance
 from howdah.engines.local.connection import connect
 from howdah.engines.local.machine import Machine
@@ -55,7 +56,8 @@ class Sending:
 async def ensure_replication(
     machine: Machine, primary: Instance, pid: int, *, verifier: str, slots: Iterable[str], kept: Iterable[str]
 ) -> None:
-    """The role and the slots by which standbys come; other slots of ours, but for ``kept``, go. Raises Unavailable."""
+    """The role and the slots by which standbys come; other slots of ours, but for ``kept``, go. Raises Unavailable, also
+    while one of those is still in use."""
     wanted, spared = set(slots), set(kept)
     async with _connected(machine, primary, pid) as connection:
         found = await connection.execute(
@@ -79,12 +81,13 @@ async def ensure_replication(
         )
         there = {str(name): (bool(active), str(status)) for name, active, status in await found.fetchall()}
         for name, (active, status) in there.items():
-            stale = name not in wanted | spared
-            if not active and (stale or (status == "lost" and name in wanted)):
+            if not active and (name not in wanted | spared or (status == "lost" and name in wanted)):
                 await connection.execute(_words(f"SELECT pg_drop_replication_slot('{name}')"))
         for name in wanted:
             if name not in there or there[name][1] == "lost":
                 await connection.execute(_words(f"SELECT pg_create_physical_replication_slot('{name}', true)"))
+    if left := sorted(name for name, (active, _) in there.items() if active and name not in wanted | spared):
+        raise Unavailable(f"slots of former standbys are still in use: {', '.join(left)}")
 
 
 async def make_slots(machine: Machine, server: Instance, pid: int, names: Iterable[str]) -> None:

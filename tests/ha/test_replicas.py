@@ -1,0 +1,110 @@
+"""Read replicas: real servers that follow the primary of another service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from fixtures.server import Server, eventually
+
+from ha.service import HaService, end, with_standbys, writing
+
+
+def replica_of(service: HaService, **fields: Any) -> HaService:
+    made = service.server.call("POST", f"/{service.id}/readReplica", {"name": "reader"} | fields)
+    assert (made["state"], made["isPrimary"]) == ("creating", False)
+    return HaService(service.server, service.server.wait_until(made["id"], "running", within=90))
+
+
+def shows(replica: HaService, query: str, expected: object) -> None:
+    def found() -> bool:
+        try:
+            return replica.sql(query) == [(expected,)]
+        except psycopg.errors.UndefinedTable:
+            return False
+
+    eventually(f"the replica shows {expected}", found)
+
+
+def test_a_replica_shows_what_its_primary_has_and_takes_no_writes(server: Server) -> None:
+    primary = with_standbys(server, "none", postgresVersion="18")
+    primary.sql("CREATE TABLE shown AS SELECT 1 AS number")
+    replica = replica_of(primary)
+    shows(replica, "SELECT count(*) FROM shown", 1)
+    primary.sql("INSERT INTO shown VALUES (2)")
+    shows(replica, "SELECT count(*) FROM shown", 2)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        replica.sql("INSERT INTO shown VALUES (3)")
+    (member,) = replica.members()
+    assert (member["role"], member["state"]) == ("standby", "streaming")
+    assert member["lagBytes"] is not None
+    server.call("PATCH", f"/{primary.id}/password", {"password": "Another-Secret-99"})
+    replica.service = server.get(replica.id)
+    assert replica.service["password"] == "Another-Secret-99"
+    shows(replica, "SELECT count(*) FROM shown", 2)
+
+
+def test_a_replica_asked_for_with_its_primary_comes_up_after_it(server: Server) -> None:
+    primary = server.create()
+    made = server.call("POST", f"/{primary['id']}/readReplica", {"name": "early"})
+    replica = HaService(server, server.wait_until(made["id"], "running", within=90))
+    assert replica.sql("SELECT pg_is_in_recovery()") == [(True,)]
+
+
+def test_a_replica_follows_a_failover_of_its_primary(server: Server) -> None:
+    primary = with_standbys(server, "sync")
+    replica = replica_of(primary)
+    with writing(primary) as writer:
+        end(primary.primary())
+        primary.wait_for_change(1)
+        writer.goes_on()
+    primary.sql("CREATE TABLE afterwards AS SELECT 1 AS number")
+    shows(replica, "SELECT count(*) FROM afterwards", 1)
+    assert server.get(replica.id)["state"] == "running"
+
+
+def test_a_promoted_replica_is_a_service_of_its_own(server: Server) -> None:
+    primary = with_standbys(server, "none")
+    primary.sql("CREATE TABLE shared AS SELECT 1 AS number")
+    replica = replica_of(primary)
+    shows(replica, "SELECT count(*) FROM shared", 1)
+    promoted = server.call("PATCH", f"/{replica.id}/state", {"command": "promote"})
+    assert promoted["isPrimary"] is True
+    server.wait_until(replica.id, "running")
+    replica.sql("INSERT INTO shared VALUES (2)")
+    primary.sql("INSERT INTO shared VALUES (3), (4)")
+    assert replica.sql("SELECT count(*) FROM shared") == [(2,)]
+    assert primary.sql("SELECT count(*) FROM shared") == [(3,)]
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'howdah_archive'"
+    eventually("its slot is free", lambda: primary.sql(slots) == [(0,)])
+    server.call("PATCH", f"/{replica.id}", {"haType": "async"})
+    replica.wait_until_healthy(1)
+    server.call("DELETE", f"/{primary.id}")
+    server.wait_until_gone(primary.id)
+    assert replica.sql("SELECT count(*) FROM shared") == [(2,)]
+
+
+def test_a_deleted_replica_frees_its_slot(server: Server) -> None:
+    primary = with_standbys(server, "none")
+    replica = replica_of(primary)
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'howdah_archive'"
+    assert primary.sql(slots) == [(1,)]
+    refused = server.client.delete(f"{server.services}/{primary.id}")
+    assert (refused.status_code, "dependent read replica" in refused.json()["error"]) == (409, True)
+    server.call("DELETE", f"/{replica.id}")
+    server.wait_until_gone(replica.id)
+    eventually("its slot is free", lambda: primary.sql(slots) == [(0,)])
+
+
+def test_a_replica_comes_back_by_itself_when_what_it_needs_is_gone(server: Server) -> None:
+    primary = with_standbys(server, "none")
+    replica = replica_of(primary)
+    (follower,) = replica.postmasters().values()
+    end(follower)
+    primary.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active")
+    primary.sql("CREATE TABLE later AS SELECT generate_series(1, 200000) AS number")
+    for _ in range(3):
+        primary.sql("SELECT pg_switch_wal()")
+        primary.sql("CHECKPOINT")
+    shows(replica, "SELECT count(*) FROM later", 200_000)
