@@ -46,10 +46,10 @@ sys.path.insert(0, str(TOP / "tests"))
 from backups.machine import Machine  # noqa: E402
 from backups.rounds import say  # noqa: E402
 from fixtures.server import CACHE, Server  # noqa: E402
-from ha.cluster import LONGEST, MEMBERS, Cluster  # noqa: E402
-from ha.howdah import Howdah  # noqa: E402
-from ha.patroni import DEFAULT, TUNED, Etcd, Patroni, missing  # noqa: E402
-from ha.writer import Writer, wait  # noqa: E402
+from standbys.cluster import LONGEST, MEMBERS, Cluster  # noqa: E402
+from standbys.howdah import Howdah  # noqa: E402
+from standbys.patroni import DEFAULT, TUNED, Etcd, Patroni, missing  # noqa: E402
+from standbys.writer import Writer, wait  # noqa: E402
 
 HOWDAH, PATRONI_TUNED, PATRONI_DEFAULT = "howdah", "patroni, tuned", "patroni, defaults"
 RECORDED = ("detectionMs", "fencingMs", "promotionMs", "firstWriteMs")

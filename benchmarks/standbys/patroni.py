@@ -19,8 +19,8 @@ import httpx
 from backups.machine import Machine, end, free_port
 from fixtures.server import CACHE
 
-from ha.cluster import LONGEST, MEMBERS
-from ha.writer import wait
+from standbys.cluster import LONGEST, MEMBERS
+from standbys.writer import wait
 
 PACKAGES = ("patroni[etcd3]==4.1.5", "psycopg[binary]==3.3.9")
 
@@ -107,8 +107,10 @@ class Patroni:
                 "pgpass": str(self._home / f"{name}.pgpass"),
                 "authentication": {"superuser": user, "replication": user, "rewind": user},
                 "parameters": {"unix_socket_directories": str(self._home)},
-                "pg_hba": ["local all all trust", "host all all 127.0.0.1/32 trust"]
-                + ["host replication all 127.0.0.1/32 trust"],
+                "pg_hba": [
+                    "local all all trust",
+                    *(f"host {what} all 127.0.0.1/32 trust" for what in ("all", "replication")),
+                ],
             },
         }
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 from fixtures.server import Server
 
-from ha.cluster import LONGEST, MEMBERS
-from ha.writer import wait
+from standbys.cluster import LONGEST, MEMBERS
+from standbys.writer import wait
 
 
 class Howdah:

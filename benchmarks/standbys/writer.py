@@ -1,4 +1,4 @@
-"""One client that writes for as long as it is told to, and remembers what was acknowledged, when and by which server."""
+"""One client that writes until it is told to end, and remembers what was acknowledged, when and by which server."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ PAUSE = 0.005
 """Seconds between two attempts, whether to write or to connect."""
 
 _LONGEST_CONNECT = 10
+
+
+class TimedOut(SystemExit):
+    """What was waited for has not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,14 @@ class Writer:
         with connected(self._target) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS writes (id bigint PRIMARY KEY)")
             connection.execute("TRUNCATE writes")
-        thread = threading.Thread(target=self._write)
+        thread = threading.Thread(target=self._write, daemon=True)
         thread.start()
         try:
             wait("the first write", lambda: self.acknowledged, within=30)
             yield
         finally:
             self._ending.set()
-            thread.join()
+            thread.join(_LONGEST_CONNECT)  # It may wait for a standby that never comes.
 
     def _write(self) -> None:
         ids, connection, notices = count(1), None, []
@@ -103,10 +107,10 @@ def connected(target: str) -> psycopg.Connection[Any]:
 
 
 def wait(what: str, probe: Callable[[], T], *, within: float) -> T:
-    """The first truthy answer."""
+    """The first truthy answer. Raises TimedOut."""
     deadline = time.monotonic() + within
     while not (answer := probe()):
         if time.monotonic() > deadline:
-            raise SystemExit(f"{what}: not within {within:.0f} s")
+            raise TimedOut(f"{what}: not within {within:.0f} s")
         time.sleep(PAUSE)
     return answer
