@@ -47,9 +47,9 @@ class Api:
             return answer.get("result")
         raise self._refused(status, answer)
 
-    def own(self, method: str, path: str) -> Any:
+    def own(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The ``result`` of one of Howdah's own calls on services. Raises as ``call`` does."""
-        status, answer = self._send(method, f"/v1/howdah/services{path}", None)
+        status, answer = self._send(method, f"/v1/howdah/services{path}", body)
         if status == 200:
             return answer["result"]
         raise self._refused(status, answer)

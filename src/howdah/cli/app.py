@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from howdah.cli import backups, doctor, env, keys, organizations, restore, serve, services, stop, version
+from howdah.cli import backups, doctor, env, keys, members, organizations, restore, serve, services, stop, version
 from howdah.cli.output import fail
 from howdah.cli.system import app as system
 from howdah.domain.errors import HowdahError
@@ -26,6 +26,12 @@ app.command("env")(env.env)
 app.command("doctor")(doctor.doctor)
 app.command("restore")(restore.restore)
 app.command("version")(version.version)
+services.app.command("update")(members.update)
+services.app.command("members")(members.members)
+services.app.command("switchover")(members.switchover)
+services.app.command("failover")(members.failover)
+services.app.command("replica")(members.replica)
+services.app.command("promote")(members.promote)
 app.add_typer(services.app, name="services")
 app.add_typer(backups.app, name="backups")
 app.add_typer(organizations.app, name="organizations")

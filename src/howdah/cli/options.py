@@ -25,6 +25,10 @@ ConfigOption = Annotated[
         show_default=False,
     ),
 ]
+TagOption = Annotated[
+    list[str] | None, typer.Option("--tag", help="KEY or KEY=VALUE; may be repeated.", show_default=False)
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also on a terminal.")]
 ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="Its id, or its name where that is unique.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until it is done; progress on stderr.")]
 TimeoutOption = Annotated[float, typer.Option(help="Seconds that --wait waits at most.", min=0)]
@@ -36,3 +40,9 @@ NoWaitOption = Annotated[
 ]
 LongTimeoutOption = Annotated[float, typer.Option(help="Seconds to wait at most; the work goes on after them.", min=0)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def tag(text: str) -> dict[str, str]:
+    """What ``--tag`` means, as the API takes it."""
+    key, separator, value = text.partition("=")
+    return {"key": key, "value": value} if separator else {"key": key}

@@ -39,3 +39,11 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, noth
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
     for row in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def show_service(service: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show_json(service)
+        return
+    tags = [f"{tag['key']}={tag['value']}" if "value" in tag else tag["key"] for tag in service.get("tags", [])]
+    show_fields({name: value for name, value in service.items() if name != "tags"} | {"tags": " ".join(tags) or "-"})

@@ -14,17 +14,23 @@ from howdah.cli.options import (
     NoWaitOption,
     ServiceArgument,
     StateOption,
+    TagOption,
     TimeoutOption,
     WaitOption,
+    YesOption,
 )
-from howdah.cli.output import note, show_fields, show_json, show_table
-from howdah.cli.waiting import left_to_itself, wait_until_gone, wait_until_restored, wait_until_running
+from howdah.cli.options import tag as as_tag
+from howdah.cli.output import note, show_fields, show_json, show_service, show_table
+from howdah.cli.waiting import (
+    left_to_itself,
+    wait_until_gone,
+    wait_until_restored,
+    wait_until_running,
+    wait_until_whole,
+)
+from howdah.domain.states import HaType
 
 app = typer.Typer(help="Postgres services.", no_args_is_help=True, rich_markup_mode=None)
-
-TagOption = Annotated[
-    list[str] | None, typer.Option("--tag", help="KEY or KEY=VALUE; may be repeated.", show_default=False)
-]
 
 
 @app.command("list")
@@ -51,7 +57,7 @@ def get(service: ServiceArgument, state: StateOption = None, as_json: JsonOption
     found = api.call("GET", f"/{service_id(api, service)}")
     if found["state"] != "running" and (reason := api.reason(found["id"])):
         note(f"{found['id']} is {found['state']}: {reason}")
-    _show(found, as_json=as_json)
+    show_service(found, as_json=as_json)
 
 
 @app.command("health")
@@ -78,6 +84,7 @@ def create(
     postgres_version: Annotated[
         str | None, typer.Option(help="17 or 18. Default: the server's, 17.", show_default=False)
     ] = None,
+    ha: Annotated[HaType, typer.Option(help="async: one standby; sync: two, and commits wait for one.")] = HaType.NONE,
     tag: TagOption = None,
     wait: WaitOption = False,
     timeout: TimeoutOption = 120,
@@ -89,18 +96,20 @@ def create(
     body: dict[str, Any] = {"name": name, "provider": provider, "region": region, "size": size}
     if postgres_version is not None:
         body["postgresVersion"] = postgres_version
+    if ha is not HaType.NONE:
+        body["haType"] = ha
     if tag:
-        body["tags"] = [_tag(one) for one in tag]
+        body["tags"] = [as_tag(one) for one in tag]
     made = api.call("POST", "", body)
     if wait:
-        made = wait_until_running(api, made["id"], seconds=timeout)
-    _show(made, as_json=as_json)
+        made = wait_until_whole(api, made["id"], seconds=timeout)
+    show_service(made, as_json=as_json)
 
 
 @app.command("delete")
 def delete(
     service: ServiceArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also on a terminal.")] = False,
+    yes: YesOption = False,
     wait: WaitOption = False,
     timeout: TimeoutOption = 120,
     state: StateOption = None,
@@ -138,7 +147,7 @@ def restart(
     shown = api.call("PATCH", f"/{found}/state", {"command": "restart"})
     if wait:
         shown = wait_until_running(api, found, seconds=timeout)
-    _show(shown, as_json=as_json)
+    show_service(shown, as_json=as_json)
 
 
 @app.command("restore")
@@ -164,7 +173,7 @@ def restore(
     api = connect(state)
     body: dict[str, Any] = {"name": name, "restoreTarget": target}
     if tag:
-        body["tags"] = [_tag(one) for one in tag]
+        body["tags"] = [as_tag(one) for one in tag]
     if deleted:
         made = api.deleted("POST", f"/{deleted_id(api, service)}/restoredService", body)
     else:
@@ -174,17 +183,4 @@ def restore(
             f"{made['id']} goes on being restored; howdah services get {made['id']} shows how far it is"
         ):
             made = wait_until_restored(api, made["id"], seconds=timeout)
-    _show(made, as_json=as_json)
-
-
-def _tag(text: str) -> dict[str, str]:
-    key, separator, value = text.partition("=")
-    return {"key": key, "value": value} if separator else {"key": key}
-
-
-def _show(service: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        show_json(service)
-        return
-    tags = [f"{tag['key']}={tag['value']}" if "value" in tag else tag["key"] for tag in service.get("tags", [])]
-    show_fields({name: value for name, value in service.items() if name != "tags"} | {"tags": " ".join(tags) or "-"})
+    show_service(made, as_json=as_json)

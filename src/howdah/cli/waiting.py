@@ -10,6 +10,7 @@ from typing import Any
 from howdah.cli.api import Api, ApiError
 from howdah.cli.output import note
 from howdah.domain.errors import NotFound, Unavailable
+from howdah.domain.states import HaType
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
@@ -17,6 +18,8 @@ LONGEST_ARCHIVE_PAUSE = 2.0
 """Between two requests for which an archive is read."""
 
 SAID_EVERY = 5.0
+
+STANDBYS = {HaType.NONE: 0, HaType.ASYNC: 1, HaType.SYNC: 2}
 
 
 class _Wait:
@@ -58,6 +61,24 @@ def wait_until_running(api: Api, service: str, *, seconds: float) -> Any:
             return found
         if wait.over:
             reason = api.reason(service) or "howdah doctor may know why"
+            raise Unavailable(f"{service} is {found['state']} after {seconds:g} s: {reason}")
+        wait.pause()
+
+
+def wait_until_whole(api: Api, service: str, *, seconds: float) -> Any:
+    """The service, once it runs and its standbys, if it is to have some, could take over. Raises Unavailable when that
+    is not so in time."""
+    wait = _Wait(service, seconds)
+    while True:
+        found = api.call("GET", f"/{service}")
+        lacks = None
+        if found["state"] == "running" and found["isPrimary"]:
+            lacks = _lacks(api.own("GET", f"/{service}/members")["members"], HaType(found["haType"]))
+        wait.see(found["state"] if lacks is None else f"{found['state']}, {lacks}")
+        if found["state"] == "running" and lacks is None:
+            return found
+        if wait.over:
+            reason = lacks or api.reason(service) or "howdah doctor may know why"
             raise Unavailable(f"{service} is {found['state']} after {seconds:g} s: {reason}")
         wait.pause()
 
@@ -131,6 +152,20 @@ def left_to_itself(sentence: str) -> Generator[None]:
     except (KeyboardInterrupt, ApiError, Unavailable):
         note(sentence)
         raise
+
+
+def _lacks(members: Sequence[Mapping[str, Any]], ha_type: HaType) -> str | None:
+    """What is missing of its standbys, or is one too many, in words; None when nothing is."""
+    standbys, wanted = [one for one in members if one["role"] == "standby"], STANDBYS[ha_type]
+    if len(standbys) > wanted:
+        return "a standby is being removed"
+    ready = [one for one in standbys if one["state"] == "streaming" and one["canTakeOver"]]
+    if len(ready) == wanted:
+        return None
+    return next(
+        (f"a standby has failed: {one['reason']}" for one in standbys if one["state"] == "failed"),
+        f"{len(ready)} of {wanted} standbys can take over",
+    )
 
 
 def _restoration(operations: Sequence[Mapping[str, Any]]) -> str:
