@@ -61,11 +61,12 @@ class FileRegistry:
             for i, s, port, uid, role, joined, waits in rows
         )
 
-    async def put(self, instance: Instance) -> None:
-        others = [other for other in self.all() if other.id != instance.id]
-        if any(o.port == instance.port or (o.uid is not None and o.uid == instance.uid) for o in others):
-            raise Conflict("port or uid is taken")
-        self._write([*others, instance])
+    async def put(self, *instances: Instance) -> None:
+        for instance in instances:
+            others = [other for other in self.all() if other.id != instance.id]
+            if any(o.port == instance.port or (o.uid is not None and o.uid == instance.uid) for o in others):
+                raise Conflict("port or uid is taken")
+            self._write([*others, instance])
 
     async def change_roles(self, former: Instance, new: Instance, change: RoleChange) -> None:
         others = [other for other in self.all() if other.id not in (former.id, new.id)]

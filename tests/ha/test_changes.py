@@ -97,10 +97,10 @@ def test_commits_wait_for_a_standby_and_go_on_when_one_is_back(server: Server) -
     assert service.sql("SELECT number FROM waited") == [(1,)]
 
 
-@pytest.mark.parametrize("ha_type", ["none", "async"])
+@pytest.mark.parametrize("ha_type", ["none", "async", "sync"])
 def test_another_size_is_in_effect_on_every_server_and_interrupts_little(server: Server, ha_type: str) -> None:
     service = with_standbys(server, ha_type)
-    standbys = {"none": 0, "async": 1}[ha_type]
+    standbys = {"none": 0, "async": 1, "sync": 2}[ha_type]
     small = int(service.sql("SHOW max_connections")[0][0])
     with writing(service) as writer, watched(service):
         for size in ("r8gd.4xlarge", "r8gd.large"):
@@ -157,4 +157,6 @@ def test_a_logical_slot_goes_on_after_a_failover(server: Server) -> None:
     service.wait_for_change(1)
     service.sql("INSERT INTO captured VALUES (2)")
     rows = service.sql("SELECT data FROM pg_logical_slot_get_changes('cdc', NULL, NULL) WHERE data LIKE 'table%'")
-    assert [row[0].rpartition(":")[2] for row in rows] == ["1", "2"]
+    # Changes that were confirmed moments before may come again.
+    numbers = [number for row in rows if (number := row[0].rpartition(":")[2]) != "0"]
+    assert numbers == ["1", "2"]

@@ -248,6 +248,8 @@ def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus, now
         return
     seen = _seen(stored, spec, status)
     services.set_state(connection, spec.id, seen.state, seen.reason)
+    if status.ready and stored.accept_loss:
+        services.set_accept_loss(connection, spec.id, 0)  # It was for what is over.
     if status.ready and stored.source is not None and stored.restored_at is None:
         services.set_restored(connection, spec.id, now)
     services.set_seen(

@@ -45,8 +45,8 @@ class InstanceRegistry(Protocol):
 
     def all(self) -> tuple[Instance, ...]: ...
 
-    async def put(self, instance: Instance) -> None:
-        """Store it, or replace the one with its id. Raises Conflict when the port or uid is another's."""
+    async def put(self, *instances: Instance) -> None:
+        """Store each, or replace the one with its id; all or none. Raises Conflict when a port or uid is another's."""
         ...
 
     async def change_roles(self, former: Instance, new: Instance, change: RoleChange) -> None:

@@ -46,15 +46,19 @@ class StoredInstances:
     def all(self) -> tuple[Instance, ...]:
         return tuple(_instance(row) for row in self._store.all(_ALL))
 
-    async def put(self, instance: Instance) -> None:
-        """Raises Conflict when its port or uid belongs to another instance, its service is gone, or has another
+    async def put(self, *instances: Instance) -> None:
+        """Raises Conflict when a port or uid belongs to another instance, its service is gone, or has another
         primary."""
+
+        def write(connection: Connection) -> None:
+            for instance in instances:
+                _put(connection, instance)
+
         try:
-            await self._store.write(lambda connection: _put(connection, instance))
+            await self._store.write(write)
         except IntegrityError as error:
-            raise Conflict(
-                f"{instance.id} cannot have port {instance.port} and uid {instance.uid}: {error.orig}"
-            ) from None
+            wanted = ", ".join(f"{one.id} with port {one.port} and uid {one.uid}" for one in instances)
+            raise Conflict(f"there cannot be {wanted}: {error.orig}") from None
 
     async def change_roles(self, former: Instance, new: Instance, change: RoleChange) -> None:
         def write(connection: Connection) -> None:

@@ -35,8 +35,8 @@ class Advance:
 
     async def run(self, scene: Scene) -> None:
         if (change := together.transition(scene.view)) is not None:
-            await self._try(change, self.members.change_roles(self.spec, scene.view, change, self.received))
-            self.moving = self.problem is None
+            await self._try(change, self._change_roles(scene, change))
+            self.moving = self.problem is None and isinstance(change, together.Prepare)
             return
         step = self._primary_step(scene)
         if step is not None:
@@ -48,6 +48,9 @@ class Advance:
         for standby in scene.view.standbys:
             if (action := together.standby_step(scene.view, standby)) is not None:
                 await self._beside(action, self._perform(scene, standby, action))
+
+    async def _change_roles(self, scene: Scene, change: together.Transition) -> None:
+        await self.members.change_roles(self.spec, self.secrets, scene.view, change, self.received)
 
     def _primary_step(self, scene: Scene) -> alone.Action | None:
         if self.spec.follows is None or scene.primary is None:

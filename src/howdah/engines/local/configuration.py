@@ -17,6 +17,7 @@ from howdah.launcher.look import INSTANCE, digest_of
 
 IDENT_MAP = "howdah"
 RESTART, CONFIGURATION, UPSTREAM = "howdah.restart", "howdah.configuration", "howdah.upstream"
+CONNECTIONS = "howdah.connections"
 """Settings of ours on the command line: by them a running server says what it was started with."""
 
 _SHARED_PROFILE = {
@@ -145,6 +146,7 @@ def settings(spec: ServiceSpec, instance: Instance, paths: InstancePaths, *, sha
         "cluster_name": spec.id.ubid,
         INSTANCE: instance.id.ubid,
         RESTART: str(spec.restart),
+        CONNECTIONS: str(max_connections(spec.size)),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from howdah.domain.instances import Instance
 from howdah.engines.local.children import wal_writer
-from howdah.engines.local.configuration import CONFIGURATION, RESTART, UPSTREAM, started_with
+from howdah.engines.local.configuration import CONFIGURATION, CONNECTIONS, RESTART, UPSTREAM, started_with
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observed import Observed, Phase, Running
 from howdah.engines.local.ports import port_is_free
@@ -34,6 +34,7 @@ def observe(machine: Machine, instance: Instance) -> Observed:
             suspended=facts.state in "Tt",
             standing_by=upstream is not None and phase is Phase.READY and wal_writer(facts.pid) is None,
             upstream=upstream,
+            connections=_number(settings.get(CONNECTIONS)) or 0,
         )
     return Observed(
         instance=instance,

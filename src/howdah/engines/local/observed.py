@@ -21,7 +21,8 @@ class Running:
     """A running server. ``restart``: the restart counter it was started with, None when unreadable.
     ``configuration``: the digest of the files that it has in effect. ``suspended``: stopped by a signal.
     ``standing_by``: it lets clients read, and follows another. ``upstream``: whom it was started to follow, None when
-    that is nobody."""
+    that is nobody. ``connections``: how many it was started for.
+    """
 
     pid: int
     started: int
@@ -32,6 +33,7 @@ class Running:
     suspended: bool = False
     standing_by: bool = False
     upstream: str | None = None
+    connections: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +82,5 @@ class Wanted:
     configuration: str
     restored: bool = False
     upstream: str | None = None
+    connections: int = 0
     ran: bool = False

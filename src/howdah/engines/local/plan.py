@@ -150,6 +150,14 @@ def is_ready(wanted: Wanted, seen: Observed) -> bool:
     )
 
 
+def lets_clients_in(wanted: Wanted, seen: Observed) -> bool:
+    """Clients can connect; what may be left to be put into effect they do not notice."""
+    running = seen.running
+    if running is None or running.phase is not Phase.READY or running.suspended or not seen.answering:
+        return False
+    return isinstance(plan(wanted, seen), Configure | Reload | None)
+
+
 def serves(wanted: Wanted, seen: Observed) -> bool:
     """Clients can connect as before, though a new password waits: its tenant shut us out, renamed the role perhaps."""
     if seen.password_version is None:

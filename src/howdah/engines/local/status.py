@@ -11,7 +11,7 @@ from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.members import Members, Scene, is_settled
 from howdah.engines.local.observed import Observed, Phase, Wanted
-from howdah.engines.local.plan import explain, is_missing_data, is_ready, is_recovering, plan, serves
+from howdah.engines.local.plan import explain, is_missing_data, is_ready, is_recovering, lets_clients_in, plan, serves
 from howdah.engines.local.troubles import presentable
 
 _HOST = "127.0.0.1"
@@ -34,10 +34,16 @@ def status_of(
     if spec.follows is not None:
         return _of_replica(members, scene, status)
     status = replace(status, standbys=members.endpoints(scene))
+    if scene.view.standbys and primary is not None and lets_clients_in(primary.wanted, primary.seen):
+        # What is left after a change of the primary, or of its standbys, keeps nobody waiting.
+        status = replace(status, ready=True)
     if together.transition(scene.view) is not None:
         return replace(status, ready=False, settled=False, retry_after=None)
     if (lost := together.explain(scene.view)) is not None:
-        status = replace(status, reason=members.refusal(spec.id) or lost)
+        reason = members.refusal(spec.id) or lost
+        if primary is not None:
+            reason = presentable(reason, members.machine.layout.of(primary.instance))
+        status = replace(status, reason=reason)
     if spec.ha_type is HaType.SYNC and not scene.view.waits:
         # Nobody may believe yet that what is committed is kept by two.
         status = replace(status, ready=False)

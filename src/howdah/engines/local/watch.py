@@ -91,7 +91,12 @@ class Watch:
 
     def pid(self, identifier: InstanceId) -> int | None:
         watched = self._watched.get(identifier)
-        return watched.pid if watched is not None and not has_ended(watched.handle) else None
+        if watched is None:
+            return None
+        if has_ended(watched.handle):
+            self._ended(watched)  # Whoever looks before the event has come sees why, too.
+            return None
+        return watched.pid
 
     def process(self, identifier: InstanceId) -> Started | None:
         """What is watched, though it may have ended just now."""

@@ -73,7 +73,7 @@ async def fail_over(machine: Machine, view: View, cause: str, known: Known) -> R
         former=primary.instance.id,
         new=chosen.member.instance.id,
         position=lsn_text(chosen.last),
-        lost_bytes=0 if view.waits else None,
+        lost_bytes=0 if view.waits and not view.may_lose else None,
         detection_ms=_ms(began - known.well_at) if known.well_at is not None else None,
         fencing_ms=_ms(fenced - began),
     )

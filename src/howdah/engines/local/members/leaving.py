@@ -10,7 +10,7 @@ from howdah.domain.errors import Unavailable
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.membership import slot_of
-from howdah.engines.local.members.plan import Member, View
+from howdah.engines.local.members.plan import Member, View, is_useless
 from howdah.engines.local.members.replication import sending
 
 HAND_OVER_SECONDS = 3.0
@@ -39,16 +39,25 @@ async def retire(machine: Machine, copies: Copies, view: View, member: Member) -
 
 async def _leave(machine: Machine, view: View, member: Member) -> None:
     """What it has acknowledged, and no other standby has, is safe as long as the primary lives: then others get it.
-    Only then it does not count any more."""
+    Only then it does not count any more. Where no other one ever will, none of them counts any more: nobody takes over
+    until one has been copied anew, from the primary, which has everything."""
+    leaving = [member]
+    if member.instance.joined and view.waits:
+        others = [one for one in view.standbys if one.instance.joined and one.instance.id != member.instance.id]
+        if all(is_useless(one) for one in others):
+            leaving += others
+    for one in leaving:
+        await _fence(machine, one)
+    if member.instance.joined and view.waits and len(leaving) == 1:
+        await _hand_over(machine, view, member)
+    await machine.registry.put(*(replace(one.instance, joined=False) for one in leaving))
+
+
+async def _fence(machine: Machine, member: Member) -> None:
     if machine.watch.process(member.instance.id) is not None:
         machine.watch.stop_asked(member.instance.id)
     if not await asyncio.to_thread(machine.launcher.kill_all, member.instance):
         raise Unavailable("a standby's processes do not end")
-    if not member.instance.joined:
-        return
-    if view.waits:
-        await _hand_over(machine, view, member)
-    await machine.registry.put(replace(member.instance, joined=False))
 
 
 async def _hand_over(machine: Machine, view: View, member: Member) -> None:

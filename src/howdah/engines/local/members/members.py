@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from howdah.backup.wal import lsn
@@ -18,7 +19,7 @@ from howdah.engines.local import plan as alone
 from howdah.engines.local.actions.start import Following
 from howdah.engines.local.adoption import adopt
 from howdah.engines.local.archiving.receiver import SLOT
-from howdah.engines.local.configuration import Configuration, configuration
+from howdah.engines.local.configuration import Configuration, configuration, max_connections
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.copies import Copies
@@ -26,9 +27,11 @@ from howdah.engines.local.members.failover import Known, fail_over, prepare_swit
 from howdah.engines.local.members.leaving import discard, retire
 from howdah.engines.local.members.membership import Membership, peers, slot_of, standby_arguments
 from howdah.engines.local.members.plan import Member, View
-from howdah.engines.local.members.replication import ensure_replication, expect_standbys, sending
+from howdah.engines.local.members.replication import ensure_replication, expect_standbys, has_password, sending
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
+from howdah.engines.local.record import encode_applied, read_applied
+from howdah.engines.local.troubles import presentable
 from howdah.security.scram import verifier
 
 REFUSED_SECONDS = 5.0
@@ -124,7 +127,9 @@ class Members:
         source = seen[lead.id] if lead is not None and lead.id in membership.up else None
         return Scene(membership, view, files, source)
 
-    async def change_roles(self, spec: ServiceSpec, view: View, step: together.Transition, received: Received) -> None:
+    async def change_roles(
+        self, spec: ServiceSpec, secrets: ServiceSecrets, view: View, step: together.Transition, received: Received
+    ) -> None:
         """Who is the primary. ``received``: until where, from an LSN on, anybody else has received what the primary
         wrote; None when that is not known. Raises Unavailable, OSError."""
         machine, primary = self.machine, view.primary
@@ -132,8 +137,10 @@ class Members:
         try:
             match step:
                 case together.FailOver(cause):
+                    cause = presentable(cause, machine.layout.of(primary.instance))
                     known = self.known.get(primary.instance.id, Known())
                     change = await fail_over(machine, view, cause, known)
+                    await self._carry_password(spec, secrets, primary, change.new)
                     if change.lost_bytes is None and change.position is not None:
                         self._in_background(self._count_loss(change, lsn(change.position), received))
                 case together.Prepare():
@@ -141,7 +148,8 @@ class Members:
                     self._prepared[spec.id] = time.monotonic() + PREPARED_SECONDS
                 case together.SwitchOver():
                     self._prepared.pop(spec.id, None)
-                    await switch_over(machine, view)
+                    change = await switch_over(machine, view)
+                    await self._carry_password(spec, secrets, primary, change.new)
                 case together.Promote():
                     await promote(machine, primary)
         except (Unavailable, OSError) as error:
@@ -227,6 +235,21 @@ class Members:
         self._prepared.pop(service, None)
         self._waiting.pop(service, None)
 
+    async def _carry_password(
+        self, spec: ServiceSpec, secrets: ServiceSecrets, former: Member, new: InstanceId
+    ) -> None:
+        """What was set at the former primary has come to the new one, as a rule; then it need not be set again."""
+        machine = self.machine
+        instance = next(one for one in machine.registry.of(spec.id) if one.id == new)
+        running = observe(machine, instance).running
+        if running is None or former.seen.password_version != spec.password_version:
+            return
+        with suppress(Unavailable):
+            if await has_password(machine, instance, running.pid, secrets.password_verifier):
+                note = read_applied(machine.launcher.look(instance, running.pid).applied)
+                note = replace(note, password_version=spec.password_version)
+                await asyncio.to_thread(machine.launcher.note, instance, encode_applied(note))
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -278,6 +301,7 @@ def _wanted(spec: ServiceSpec, membership: Membership, instance: Instance, files
         password_version=spec.password_version,
         configuration=files.digest,
         restored=spec.source is not None,
+        connections=max_connections(spec.size),
         upstream=(upstream := membership.follows(instance)),
         ran=spec.ran and upstream is None,
     )

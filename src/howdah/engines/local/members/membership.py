@@ -47,7 +47,7 @@ class Membership:
 
     def sources(self, instance: Instance) -> list[Instance]:
         """From which servers a standby may receive: whichever of them is the primary."""
-        return list(self.upstream) or self.others(instance)
+        return sorted(self.upstream, key=lambda one: one.id.ubid) or self.others(instance)
 
     def follows(self, instance: Instance) -> str | None:
         """Names whom a standby follows; None for the primary of a service that follows nobody."""

@@ -71,6 +71,14 @@ class View:
         return [one for one in self.members if one.instance.role is Role.STANDBY]
 
     @property
+    def shrinks(self) -> bool:
+        """Whether its primary runs with more connections than are wanted: until it has been started again no standby
+        may have fewer, or it would not follow."""
+        primary = self.primary
+        running = primary.seen.running if primary is not None else None
+        return primary is not None and running is not None and running.connections > primary.wanted.connections
+
+    @property
     def waits(self) -> bool:
         """Whether its commits wait for standbys."""
         primary = self.primary
@@ -203,13 +211,13 @@ def standby_step(view: View, member: Member) -> alone.Action | None:
     """The next step for one standby; None when there is none, or none may be taken now."""
     seen, primary = member.seen, view.primary
     primary_is_up = primary is not None and primary.is_up
-    if seen.initialised and _is_useless(member):
+    if seen.initialised and is_useless(member):
         # Only a primary that runs has everything that may be in what is deleted.
         return alone.Discard() if primary_is_up else None
     action = alone.plan(member.wanted, seen)
     if isinstance(action, alone.Copy) and not (primary_is_up and view.replicated):
         return None
-    if isinstance(action, alone.AwaitReady):
+    if isinstance(action, alone.AwaitReady) or (view.shrinks and isinstance(action, alone.Start | alone.Stop)):
         return None
     return action
 
@@ -226,7 +234,7 @@ def replica_step(replica: Member, *, source_is_up: bool) -> alone.Action | None:
     return None if isinstance(action, alone.Copy) and not source_is_up else action
 
 
-def _is_useless(member: Member) -> bool:
+def is_useless(member: Member) -> bool:
     """Whether a standby's data are not, or not any more, those of its primary."""
     seen = member.seen
     if (
@@ -253,7 +261,7 @@ def primary_step(view: View) -> alone.Action | None:
 def waits_for_standbys(view: View) -> bool:
     """Whether the primary is to be started again, and standbys are not there again yet."""
     primary = view.primary
-    if primary is None or not isinstance(alone.plan(primary.wanted, primary.seen), alone.Stop):
+    if primary is None or view.shrinks or not isinstance(alone.plan(primary.wanted, primary.seen), alone.Stop):
         return False
     return any(_comes_back(one) for one in view.standbys)
 

@@ -182,6 +182,14 @@ async def checkpoint(machine: Machine, primary: Instance, pid: int) -> None:
         await connection.execute("CHECKPOINT")
 
 
+async def has_password(machine: Machine, server: Instance, pid: int, verifier: str) -> bool:
+    """Whether ``postgres`` has the password of that verifier. Raises Unavailable."""
+    async with _connected(machine, server, pid) as connection:
+        asked = f"SELECT rolpassword = '{verifier}' FROM pg_authid WHERE rolname = 'postgres' AND rolcanlogin"
+        rows = await (await connection.execute(_words(asked))).fetchall()
+        return bool(rows and rows[0][0])
+
+
 async def begin_promotion(machine: Machine, standby: Instance, pid: int) -> None:
     """Have it become a primary; it is one a moment later. Raises Unavailable."""
     async with _connected(machine, standby, pid) as connection:
