@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,11 +91,14 @@ def test_the_growing_one_is_put_when_it_has_grown_and_only_then(
 
 
 def test_a_write_that_leaves_no_trace_in_the_files_time_is_not_missed(
-    spool: Spool, archive: TimelineArchive, tmp_path: Path
+    spool: Spool, archive: TimelineArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collector = Collector(spool, archive)
     path = spool.partial(segment(3))
     path.write_bytes(b"one".ljust(SEGMENT_BYTES, b"\0"))
+    just_now = time.time_ns() + 10_000_000_000  # However long it takes until it is read.
+    os.utime(path, ns=(just_now, just_now))
+    monkeypatch.setattr(time, "time_ns", lambda: just_now)
     collector.collect()
     assert not collector.settled, "it was written to just now"
     facts = path.stat()
