@@ -10,6 +10,7 @@ import pytest
 from control.fake_engine import World
 from control.planes import NEW, running_plane, until
 
+from howdah.control import applying
 from howdah.control import services as commands
 from howdah.control.clock import utc_now
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
@@ -274,7 +275,7 @@ async def test_a_password_whose_service_is_deleted_meanwhile_is_not_found(tmp_pa
 
 
 async def test_names_of_one_service_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "MAX_NAMES", 3)
+    monkeypatch.setattr(applying, "MAX_NAMES", 3)
     async with running_plane(tmp_path / "s") as running:
         services, organization = running.plane.services, running.organization
         service = await services.create(organization, NEW)

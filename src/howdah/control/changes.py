@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from howdah.domain.catalog import Catalog, Size
 from howdah.domain.errors import BadRequest
+from howdah.domain.names import check_name
 from howdah.domain.services import Service, ServiceChange
 from howdah.domain.states import HaType
+from howdah.domain.tags import check_tags
 from howdah.store.services import StoredService
 
 _GIB = 1 << 30
 _FULL = 0.8
 """How full a smaller size may be from the beginning (contract: PATCH, size)."""
+
+
+def checked(change: ServiceChange) -> ServiceChange:
+    """The same, in its stored form. Raises BadRequest when a name or a tag breaks its rule."""
+    return replace(
+        change,
+        name=None if change.name is None else check_name(change.name),
+        tags=None if change.tags is None else check_tags(change.tags),
+    )
 
 
 def check_unchanged(stored: StoredService, change: ServiceChange, catalog: Catalog) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from howdah.control.acts import BY_SYSTEM, Act
+from howdah.control.applying import prepare_replication
 from howdah.control.clock import Clock
 from howdah.control.services import Services
 from howdah.control.vault import Kind, Vault
@@ -151,7 +152,7 @@ class Members:
                 raise BadRequest(f"{id} is a read replica itself; make one of its primary, {now.follows}")
             if len(services.followers_within(connection, id)) >= MAX_REPLICAS:
                 raise BadRequest(f"the service {id} has {MAX_REPLICAS} read replicas, which is the most there can be")
-            self._services.prepare_replication(connection, id)
+            prepare_replication(connection, self._vault, id)
 
         deed = Deed(ActivityType.SERVICE_CREATE_READ_REPLICA, f"{described(replica)}, of {id}", replica.id)
         made = await self._services.add(replica, verifier, by=by, deed=deed, follows=id, condition=check)

@@ -164,13 +164,15 @@ class Passes:
         return ServiceSecrets(
             password_verifier=self._vault.open(service, Kind.PASSWORD_VERIFIER, sealed[Kind.PASSWORD_VERIFIER]),
             certificate_key=self._vault.open(service, Kind.CERTIFICATE_KEY, sealed[Kind.CERTIFICATE_KEY]),
-            replication_password=self._replication_password(stored.follows or service),
+            replication_password=self._replication_password(stored, sealed),
         )
 
-    def _replication_password(self, primary: ServiceId) -> str:
-        """Of a service with standbys; nothing for one that never had any."""
-        sealed = secrets.of(self._store, primary).get(Kind.REPLICATION_PASSWORD)
-        return "" if sealed is None else self._vault.open(primary, Kind.REPLICATION_PASSWORD, sealed)
+    def _replication_password(self, stored: StoredService, sealed: dict[str, bytes]) -> str:
+        """Its own, or the one of the service that it follows; nothing for one that never had standbys."""
+        owner = stored.follows or stored.service.id
+        there = sealed if stored.follows is None else secrets.of(self._store, owner)
+        found = there.get(Kind.REPLICATION_PASSWORD)
+        return "" if found is None else self._vault.open(owner, Kind.REPLICATION_PASSWORD, found)
 
     async def _note(self, spec: ServiceSpec, status: ServiceStatus) -> None:
         """Stores what was seen when it is something new. A route opens before its service is stored as running, and

@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
-from secrets import token_urlsafe
 from uuid import UUID
 
 import structlog
@@ -15,14 +13,15 @@ from sqlalchemy import Connection
 
 from howdah.control import changes
 from howdah.control.acts import BY_SYSTEM, Act
-from howdah.control.certificates import CertificateSchedule, issue_first, reissue
+from howdah.control.applying import Changes, ask_for_restart, prepare_replication
+from howdah.control.certificates import CertificateSchedule, issue_first
 from howdah.control.clock import Clock
 from howdah.control.effects import Reached
 from howdah.control.publisher import Publisher
 from howdah.control.quotas import check_quota
 from howdah.control.reconciler import Reconciler
 from howdah.control.vault import Kind, Vault
-from howdah.domain.activities import ActivityType, Deed, described, described_tags
+from howdah.domain.activities import ActivityType, Deed, described
 from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Catalog
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
@@ -31,7 +30,7 @@ from howdah.domain.names import check_name, new_hostname
 from howdah.domain.passwords import check_password, generate_password
 from howdah.domain.services import NewService, Service, ServiceChange, ServiceStatus
 from howdah.domain.settings import Settings
-from howdah.domain.states import RESTORING, HaType, ServiceState
+from howdah.domain.states import HaType, ServiceState
 from howdah.domain.tags import PROTECTED, Tag, check_tags, is_protected
 from howdah.engines.protocol import Engine
 from howdah.security.scram import verifier
@@ -44,10 +43,6 @@ PASSWORD_SECONDS = 10.0
 
 NAME_SECONDS = 5.0
 """How long a rename waits for the certificate of the new name, so that sslmode=verify-full works when it returns."""
-
-MAX_NAMES = 25
-"""Hostnames of one service at a time. With the read-only name of each and a long domain its certificate and the
-issuer's are 11 KB then; some clients take no more than 16 KiB."""
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -76,6 +71,7 @@ class Services:
         self._reconciler = reconciler
         self._schedule = schedule
         self._engine = engine
+        self._changes = Changes(settings, catalog, vault, clock)
 
     async def create(self, organization: UUID, new: NewService, by: Act = BY_SYSTEM) -> Service:
         """Raises BadRequest naming the field, NotFound for an unknown organization, Conflict beyond its quota,
@@ -126,7 +122,7 @@ class Services:
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))
             if service.ha_type is not HaType.NONE:
-                self.prepare_replication(connection, service.id)
+                prepare_replication(connection, self._vault, service.id)
             by.note(connection, service.organization, service.created_at, deed)
             by.keep(connection, service)
 
@@ -161,25 +157,11 @@ class Services:
 
     async def change(self, organization: UUID, id: ServiceId, change: ServiceChange, by: Act = BY_SYSTEM) -> Service:
         """Raises BadRequest for what is wrong or cannot change, NotFound, Unavailable."""
-        name = None if change.name is None else check_name(change.name)
-        tags = None if change.tags is None else check_tags(change.tags)
-        hours = self._settings.rename_grace_hours
+        change = changes.checked(change)
         await self._check_room(organization, id, change)
 
         def write(connection: Connection) -> bool:
-            stored = _commanded(connection, organization, id)
-            service = stored.service
-            changes.check_unchanged(stored, change, self._catalog)
-            self._change_servers(connection, stored, change, by)
-            if tags is not None and tags != service.tags:
-                services.set_tags(connection, id, tags)
-                self.note(connection, by, service, ActivityType.SERVICE_UPDATE_TAGS, described_tags(tags))
-            if name is None or name == service.name:
-                return False
-            self._rename(connection, service, name, grace=timedelta(hours=hours))
-            renaming = f"name: '{service.name}' → '{name}'"
-            self.note(connection, by, service, ActivityType.SERVICE_UPDATE_NAME, renaming)
-            return True
+            return self._changes.apply(connection, _commanded(connection, organization, id), change, by)
 
         renamed = await self._store.write(write)
         self._reconciler.wake(id)
@@ -192,49 +174,12 @@ class Services:
             await self._name_in_effect(id)
         return self.get(organization, id)
 
-    def _change_servers(self, connection: Connection, stored: StoredService, change: ServiceChange, by: Act) -> None:
-        service = stored.service
-        if change.ha_type is not None and change.ha_type is not service.ha_type:
-            self.prepare_replication(connection, service.id)
-            services.set_ha_type(connection, service.id, change.ha_type)
-            what = f"from {service.ha_type} to {change.ha_type}"
-            self.note(connection, by, service, ActivityType.SERVICE_UPDATE_HA_TYPE, what)
-        if (size := changes.new_size(service, change, self._catalog)) is not None:
-            replicas = services.followers_within(connection, service.id)
-            more = (size.storage_gib - service.storage_gib) * (1 + len(replicas))
-            check_quota(connection, service.organization, self._settings.quota, services=0, storage_gib=max(0, more))
-            for one in filter(None, (services.within(connection, one) for one in (service.id, *replicas))):
-                services.set_size(connection, one.service.id, size)
-                _ask_for_restart(connection, one)
-            what = f"from {service.size.name} to {size.name}"
-            self.note(connection, by, service, ActivityType.SERVICE_UPDATE_SIZE, what)
-
     async def _check_room(self, organization: UUID, id: ServiceId, change: ServiceChange) -> None:
         """Raises BadRequest when what is stored would fill a smaller size, Unavailable when nobody knows."""
         service = self.stored(organization, id).service
         size = changes.new_size(service, change, self._catalog)
         if size is not None and size.storage_gib < service.storage_gib:
             changes.check_room(size, await self._engine.stored_bytes(id))
-
-    def prepare_replication(self, connection: Connection, id: ServiceId) -> None:
-        """See to it that it has a password with which standbys come to it; inside a transaction."""
-        if Kind.REPLICATION_PASSWORD not in secrets.within(connection, id):
-            new = {Kind.REPLICATION_PASSWORD: token_urlsafe(32)}
-            secrets.put(connection, id, self._vault.seal(id, new))
-
-    def _rename(self, connection: Connection, service: Service, name: str, *, grace: timedelta) -> None:
-        now = self._clock()
-        hostname = self.new_hostname(service.id, name, service.region, service.provider)
-        services.set_name(connection, service.id, name)
-        hostnames.expire_current(connection, service.id, now + grace)
-        hostnames.remove_expired(connection, service.id, now)
-        hostnames.add(connection, service.id, hostname)
-        if len(hostnames.within(connection, service.id)) > MAX_NAMES:
-            raise Conflict(
-                f"name cannot change: the last {MAX_NAMES - 1} hostnames still work, each for"
-                f" {self._settings.rename_grace_hours:g} hours after its rename; try again when one has ended"
-            )
-        reissue(connection, self._vault, service.id, now)
 
     async def _name_in_effect(self, id: ServiceId) -> None:
         """Waits for the newest certificate: of renames that overlap, the first one's may never be used."""
@@ -320,7 +265,7 @@ class Services:
 
         def write(connection: Connection) -> None:
             stored = _commanded(connection, organization, id)
-            if _ask_for_restart(connection, stored):
+            if ask_for_restart(connection, stored):
                 self.note(connection, by, stored.service, ActivityType.SERVICE_RESTART, "a restart")
 
         await self._store.write(write)
@@ -396,16 +341,6 @@ class Services:
 
     def new_hostname(self, service: ServiceId, name: str, region: str, provider: str) -> str:
         return new_hostname(name=name, service=service, region=region, provider=provider, domain=self._settings.domain)
-
-
-def _ask_for_restart(connection: Connection, stored: StoredService) -> bool:
-    """Once more than what is under way at most; whether it is one more."""
-    service, more = stored.service, stored.restart - stored.restart_seen < 2
-    if more:
-        services.set_restart(connection, service.id, stored.restart + 1)
-    if service.state not in (ServiceState.CREATING, *RESTORING):
-        services.set_state(connection, service.id, ServiceState.RESTARTING)
-    return more
 
 
 def _owned(connection: Connection, organization: UUID, id: ServiceId) -> StoredService:

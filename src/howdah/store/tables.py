@@ -99,6 +99,7 @@ services = Table(
 ``earliest_restore`` and ``standbys`` (JSON: ``[[host, port], …]``). ``earliest_restore`` and ``restore_target`` are in
 microseconds, which is what Postgres counts in."""
 Index("uq_services_timeline", services.c.timeline, unique=True)
+Index("ix_services_follows", services.c.follows, sqlite_where=services.c.follows.is_not(None))
 
 hostnames = Table(
     "hostnames",

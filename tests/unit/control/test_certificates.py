@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from howdah.control.applying import MAX_NAMES
 from howdah.control.certificates import issue_first
-from howdah.control.services import MAX_NAMES
 from howdah.domain.ids import ServiceId
 from howdah.domain.names import new_hostname, read_only, with_read_only
 from howdah.security.certificates import issue, new_roots

@@ -37,3 +37,4 @@ def upgrade() -> None:
     op.add_column("services", sa.Column("switchover", sa.Integer, nullable=False, server_default="0"))
     op.add_column("services", sa.Column("accept_loss", sa.Integer, nullable=False, server_default="0"))
     op.add_column("services", sa.Column("follows", sa.Text))
+    op.create_index("ix_services_follows", "services", ["follows"], sqlite_where=sa.text("follows IS NOT NULL"))
