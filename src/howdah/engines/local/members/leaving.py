@@ -10,7 +10,7 @@ from howdah.domain.errors import Unavailable
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.membership import slot_of
-from howdah.engines.local.members.plan import Member, View
+from howdah.engines.local.members.plan import Member, View, is_useless
 from howdah.engines.local.members.replication import sending
 
 HAND_OVER_SECONDS = 3.0
@@ -22,7 +22,7 @@ _POLL = 0.02
 async def discard(machine: Machine, copies: Copies, view: View, member: Member) -> None:
     """Delete a standby's data, to be copied anew. Raises Unavailable while only it may have a commit that a failover
     needs, OSError."""
-    await _leave(machine, view, member)
+    await _leave(machine, view, member, stays=_is_nobody_left(view, member))
     await copies.abandon(member.instance.id)
     await asyncio.to_thread(machine.launcher.discard_data, member.instance)
     machine.watch.forget(member.instance.id)
@@ -37,14 +37,20 @@ async def retire(machine: Machine, copies: Copies, view: View, member: Member) -
     machine.watch.forget(member.instance.id)
 
 
-async def _leave(machine: Machine, view: View, member: Member) -> None:
+def _is_nobody_left(view: View, member: Member) -> bool:
+    """Whether no other standby that counts is of any use either: each would wait for another one for ever."""
+    others = [one for one in view.standbys if one.instance.joined and one.instance.id != member.instance.id]
+    return view.waits and bool(others) and all(is_useless(one) for one in others)
+
+
+async def _leave(machine: Machine, view: View, member: Member, *, stays: bool = False) -> None:
     """What it has acknowledged, and no other standby has, is safe as long as the primary lives: then others get it.
-    Only then it does not count any more."""
+    Only then it does not count any more. ``stays``: it goes on to count, so that nobody takes over without it."""
     if machine.watch.process(member.instance.id) is not None:
         machine.watch.stop_asked(member.instance.id)
     if not await asyncio.to_thread(machine.launcher.kill_all, member.instance):
         raise Unavailable("a standby's processes do not end")
-    if not member.instance.joined:
+    if not member.instance.joined or stays:
         return
     if view.waits:
         await _hand_over(machine, view, member)

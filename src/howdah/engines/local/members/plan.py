@@ -201,7 +201,7 @@ def standby_step(view: View, member: Member) -> alone.Action | None:
     """The next step for one standby; None when there is none, or none may be taken now."""
     seen, primary = member.seen, view.primary
     primary_is_up = primary is not None and primary.is_up
-    if seen.initialised and _is_useless(member):
+    if seen.initialised and is_useless(member):
         # Only a primary that runs has everything that may be in what is deleted.
         return alone.Discard() if primary_is_up else None
     action = alone.plan(member.wanted, seen)
@@ -224,7 +224,7 @@ def replica_step(replica: Member, *, source_is_up: bool) -> alone.Action | None:
     return None if isinstance(action, alone.Copy) and not source_is_up else action
 
 
-def _is_useless(member: Member) -> bool:
+def is_useless(member: Member) -> bool:
     """Whether a standby's data are not, or not any more, those of its primary."""
     seen = member.seen
     if (
