@@ -19,8 +19,9 @@ from ha.history import Append, Outcome, check
 from ha.service import HaService, Postmaster, end, resume, running_postmasters, suspend, watched, with_standbys
 from howdah.launcher.processes import children
 
-SEED = int(os.environ.get("HOWDAH_HISTORY_SEED", random.SystemRandom().randrange(1_000_000)))
-MINUTES = float(os.environ.get("HOWDAH_HISTORY_MINUTES", "10"))
+# Taken out: Howdah refuses variables that it does not know.
+SEED = int(os.environ.pop("HOWDAH_HISTORY_SEED", random.SystemRandom().randrange(1_000_000)))
+MINUTES = float(os.environ.pop("HOWDAH_HISTORY_MINUTES", "10"))
 SHORT_SECONDS = 30.0
 HEALS_SECONDS = 240.0
 
