@@ -22,7 +22,7 @@ from howdah.engines.local.configuration import Configuration, configuration
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.copies import Copies
-from howdah.engines.local.members.failover import Known, fail_over, prepare_switchover, promote, switch_over
+from howdah.engines.local.members.failover import Known, fail_over, finish, prepare_switchover, switch_over, unfinished
 from howdah.engines.local.members.leaving import discard, retire
 from howdah.engines.local.members.membership import Membership, peers, slot_of, standby_arguments
 from howdah.engines.local.members.plan import Member, View
@@ -129,7 +129,7 @@ class Members:
                     self._prepared.pop(spec.id, None)
                     await switch_over(machine, view)
                 case together.Promote():
-                    await promote(machine, primary)
+                    await finish(machine, primary)
         except (Unavailable, OSError) as error:
             self._refused[spec.id] = (time.monotonic() + REFUSED_SECONDS, str(error))
             raise
@@ -172,7 +172,7 @@ class Members:
 
     def following(self, membership: Membership, secrets: ServiceSecrets, instance: Instance) -> Following | None:
         """How a server is started to follow another; None for one that follows nobody."""
-        if membership.follows(instance) is None:
+        if membership.follows(instance) is None and unfinished(self.machine, instance) is None:
             return None
         arguments = standby_arguments(membership, instance, self.machine.layout.of(instance))
         return Following(arguments, secrets.replication_password, peers(membership, instance))
