@@ -114,6 +114,10 @@ def _exchange(world: World, view: View, former: Server, member: Member, *, joine
 def _promote(world: World, server: Server, member: Member) -> Steps:
     if not _same(server, member):
         raise Unavailable("it ended")
+    world.begin_promotion(server)
+    yield "begins to become the primary"
+    if not _same(server, member):
+        raise Unavailable("it ended while it became the primary")
     world.promote(server)
     yield "promoted"
     world.incomplete = False
@@ -134,7 +138,7 @@ def _keep_up(world: World, view: View, step: plan.Upkeep) -> Steps:
         case plan.Retire(member):
             server = _server(world, member)
             yield from _leave(world, view, server, member)
-            server.data, server.wal, server.timelines = False, (), ()
+            server.data, server.wal, server.timelines = False, (), ((0, 0),)
             yield "deleted"
             server.registered = None
             world.leaving = None
@@ -178,7 +182,8 @@ def _perform(world: World, view: View, member: Member, action: alone.Action) -> 
         case alone.Configure():
             server.file = world.wanted(server)
         case alone.Start():
-            world.start(server, following=member.wanted.upstream is not None)
+            unfinished = server.role() is Role.PRIMARY and world.incomplete  # failover.unfinished
+            world.start(server, following=member.wanted.upstream is not None or unfinished)
         case alone.AwaitReady():
             world.open(server)
         case alone.Stop():
@@ -191,13 +196,13 @@ def _perform(world: World, view: View, member: Member, action: alone.Action) -> 
             if leader is None or view.primary is None or not _same(leader, view.primary) or not leader.data:
                 raise Unavailable("its primary does not run")
             server.initialised = server.data = True
-            server.wal, server.timelines = leader.wal, leader.timelines
+            server.wal, server.timelines, server.newest = leader.wal, leader.timelines, leader.newest
             yield "placed a copy"
             world.put(server, replace(member.instance, joined=True))
         case alone.Discard():
             yield from _leave(world, view, server, member, stays=leaving._is_nobody_left(view, member))
             server.initialised = server.data = False
-            server.wal, server.timelines = (), ()
+            server.wal, server.timelines = (), ((0, 0),)
             world.judged.discard(server.number)
             world.leaving = None
         case _:

@@ -44,7 +44,8 @@ class Process:
 @dataclass
 class Server:
     """``registered``: as the store has it, None when it is forgotten. ``timelines``: each with the LSN at which it
-    begins. ``died``: it ended and nobody had asked for it, as the control plane remembers."""
+    begins. ``newest``: the last one whose history lies in its WAL directory: a standby goes where that leads.
+    ``died``: it ended and nobody had asked for it, as the control plane remembers."""
 
     number: int
     registered: Instance | None
@@ -52,6 +53,7 @@ class Server:
     data: bool = False
     wal: tuple[int, ...] = ()
     timelines: tuple[tuple[int, int], ...] = ((1, 0),)
+    newest: int = 1
     file: Config | None = None
     process: Process | None = None
     died: bool = False
@@ -171,12 +173,15 @@ class World:
             server.process.ready = True
             server.process.leads = not server.process.following
 
+    def begin_promotion(self, server: Server) -> None:
+        """The history of its new timeline is there before anything else."""
+        server.newest = max(one.newest for one in self.servers.values()) + 1
+
     def promote(self, server: Server) -> None:
-        """It forks a timeline of its own."""
+        """It forks that timeline."""
         if server.process is not None and server.process.ready and not server.process.leads:
             server.process.leads = True
-            number = max(one for each in self.servers.values() for one, _ in each.timelines) + 1
-            server.timelines = (*server.timelines, (number, len(server.wal)))
+            server.timelines = (*server.timelines, (server.newest, len(server.wal)))
 
     def end(self, server: Server, *, asked: bool) -> None:
         if server.process is not None:
@@ -195,7 +200,8 @@ class World:
         if process is None or not process.following or process.leads or not standby.data:
             return None
         for leader in self.servers.values():
-            if leader.writes and leader.data and len(leader.wal) >= len(standby.wal):
+            leads = leader.writes and leader.data and standby.newest <= leader.timelines[-1][0]
+            if leads and len(leader.wal) >= len(standby.wal):
                 shared = len(standby.timelines)
                 forks = leader.timelines[shared:]
                 if leader.timelines[:shared] == standby.timelines and all(
@@ -209,7 +215,7 @@ class World:
             assert leader.wal[: len(standby.wal)] == standby.wal, (
                 f"{standby.number} follows {leader.number} and has other commits: {standby.wal}, {leader.wal}"
             )
-            standby.wal, standby.timelines = leader.wal, leader.timelines
+            standby.wal, standby.timelines, standby.newest = leader.wal, leader.timelines, leader.newest
             self._acknowledge(leader)
 
     def reload(self, server: Server) -> None:
@@ -243,7 +249,7 @@ class World:
     def lose_data(self, server: Server) -> None:
         if server.data and self.may_lose_data(server):
             self.end(server, asked=False)
-            server.data, server.wal, server.timelines = False, (), ()
+            server.data, server.wal, server.timelines = False, (), ((0, 0),)
 
     def add(self, role: Role) -> Server:
         number = len(self.servers)
