@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from howdah.domain.errors import Unavailable
+from howdah.domain.instances import Instance
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.membership import slot_of
@@ -63,13 +64,19 @@ async def _hand_over(machine: Machine, view: View, member: Member) -> None:
     if primary is None or running is None:
         raise Unavailable("a standby's data stay while there is no primary that has what is in them")
     others = {slot_of(one.instance.id) for one in view.standbys if one.instance.joined} - {slot_of(member.instance.id)}
+    if others and not await is_shared(machine, primary.instance, running.pid, others):
+        raise Unavailable("a standby's data stay until another one has what is in them")
+
+
+async def is_shared(machine: Machine, primary: Instance, pid: int, standbys: set[str]) -> bool:
+    """Whether one of them has, within a bounded time, everything that the primary has by now. Raises Unavailable."""
     end = time.monotonic() + HAND_OVER_SECONDS
     wanted: int | None = None
-    while others:
-        now = await sending(machine, primary.instance, running.pid)
+    while True:
+        now = await sending(machine, primary, pid)
         wanted = now.flushed if wanted is None else wanted
-        if any((sent.flushed or 0) >= wanted for name, sent in now.standbys.items() if name in others):
-            return
+        if any((sent.flushed or 0) >= wanted for name, sent in now.standbys.items() if name in standbys):
+            return True
         if time.monotonic() > end:
-            raise Unavailable("a standby's data stay until another one has what is in them")
+            return False
         await asyncio.sleep(_POLL)

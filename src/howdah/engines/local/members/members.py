@@ -23,10 +23,10 @@ from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.failover import Known, fail_over, finish, prepare_switchover, switch_over, unfinished
-from howdah.engines.local.members.leaving import discard, retire
+from howdah.engines.local.members.leaving import discard, is_shared, retire
 from howdah.engines.local.members.membership import Membership, peers, slot_of, standby_arguments
 from howdah.engines.local.members.plan import Member, View
-from howdah.engines.local.members.replication import ensure_replication, expect_standbys, sending
+from howdah.engines.local.members.replication import ensure_replication, expect_standbys
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.security.scram import verifier
@@ -161,7 +161,8 @@ class Members:
                 await retire(machine, self.copies, scene.view, member)
                 self.stale.pop(member.instance.id, None)
             case together.Wait(waits):
-                if waits and not (await sending(machine, primary.instance, running.pid)).standbys:
+                able = {slot_of(one.instance.id) for one in scene.view.standbys if one.can_lead}
+                if waits and not await is_shared(machine, primary.instance, running.pid, able):
                     return
                 await machine.registry.put(replace(primary.instance, waits=waits))
 

@@ -134,7 +134,7 @@ class Retire:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Have commits wait for standbys, if one has caught up; or not any more."""
+    """Note that commits wait for standbys, if one has everything from before; or that they do not any more."""
 
     waits: bool
 
@@ -192,9 +192,16 @@ def upkeep(view: View) -> Upkeep | None:
         return Retire(min(standbys, key=lambda one: (one.instance.joined, one.instance.id.ubid)))
     if len(standbys) < wanted:
         return AddStandby()
-    if view.ha_type is HaType.SYNC and not primary.instance.waits and any(one.can_lead for one in standbys):
-        return Wait(True)
+    able = [one for one in standbys if one.can_lead]
+    if view.ha_type is HaType.SYNC and not primary.instance.waits and able and all(_is_current(one) for one in able):
+        return Wait(True)  # Commits wait already, and would on a standby that became the primary.
     return None
+
+
+def _is_current(member: Member) -> bool:
+    """Whether its server has the configuration that it is to have."""
+    running = member.seen.running
+    return running is not None and running.configuration == member.wanted.configuration
 
 
 def standby_step(view: View, member: Member) -> alone.Action | None:
