@@ -144,8 +144,10 @@ def _keep_up(world: World, view: View, step: plan.Upkeep) -> Steps:
             world.leaving = None
             world.judged.discard(server.number)
         case plan.Wait(waits):
-            if waits and not any(world.receives(one) is leader for one in world.members()):
-                return
+            if waits:
+                able = [_server(world, one) for one in view.standbys if one.can_lead]
+                if not (yield from _is_shared(world, leader, view.primary, able)):
+                    return
             world.put(leader, replace(view.primary.instance, waits=waits))
             yield "noted whether commits wait"
 
@@ -158,22 +160,25 @@ def _leave(world: World, view: View, server: Server, member: Member, *, stays: b
         return
     others = [one for one in view.standbys if one.instance.joined and one is not member]
     if view.waits and others:
-        wanted = None
-        for _ in range(3):
-            assert view.primary is not None
-            leader = _server(world, view.primary)
-            if not _same(leader, view.primary):
-                raise Unavailable("no primary")
-            wanted = len(leader.wal) if wanted is None else wanted
-            there = [_server(world, one) for one in others]
-            if any(world.receives(one) is leader and len(one.wal) >= wanted for one in there):
-                break
-            yield "not yet handed over"
-        else:
+        assert view.primary is not None
+        leader = _server(world, view.primary)
+        if not (yield from _is_shared(world, leader, view.primary, [_server(world, one) for one in others])):
             raise Unavailable("its data stay")
     yield "handed over"
     world.put(server, replace(member.instance, joined=False))
     yield "does not count"
+
+
+def _is_shared(world: World, leader: Server, seen: Member, standbys: list[Server]) -> Generator[str, None, bool]:
+    wanted = None
+    for _ in range(3):
+        if not _same(leader, seen):
+            raise Unavailable("no primary")
+        wanted = len(leader.wal) if wanted is None else wanted
+        if any(world.receives(one) is leader and len(one.wal) >= wanted for one in standbys):
+            return True
+        yield "not yet shared"
+    return False
 
 
 def _perform(world: World, view: View, member: Member, action: alone.Action) -> Steps:

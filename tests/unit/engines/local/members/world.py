@@ -104,13 +104,16 @@ class World:
 
     def wanted(self, server: Server) -> Config:
         leader = self.primary()
-        waits = (
-            leader is not None
-            and leader.registered is not None
-            and leader.registered.waits
-            and self.ha_type is HaType.SYNC
-        )
+        waits = leader is not None and leader.registered is not None and leader.registered.waits
+        if self.ha_type is HaType.SYNC:
+            waits = waits or any(
+                one.registered and one.registered.joined and self._is_up(one) for one in self.members()
+            )
         return waits, frozenset(one.number for one in self.members() if one is not server)
+
+    def _is_up(self, server: Server) -> bool:
+        process = server.process
+        return server.role() is Role.STANDBY and process is not None and process.ready and not process.suspended
 
     def slots(self) -> object:
         leader = self.primary()
