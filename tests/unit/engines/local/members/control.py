@@ -80,6 +80,8 @@ def _change_roles(world: World, view: View, change: plan.Transition) -> Steps:
             chosen = failover._choose(view, placed, Known())
             yield from _exchange(world, view, former, chosen.member, joined=False)
         case plan.Prepare():
+            if not any(world.receives(one) is former for one in world.members()):
+                raise Unavailable("no standby is close enough")
             world.prepared = True
             yield "prepared"
         case plan.SwitchOver():
