@@ -57,8 +57,8 @@ class FileRegistry:
     def all(self) -> tuple[Instance, ...]:
         rows = json.loads(self._path.read_text()) if self._path.exists() else []
         return tuple(
-            Instance(InstanceId.parse(i), ServiceId.parse(s), port, uid, Role(role), joined, waits)
-            for i, s, port, uid, role, joined, waits in rows
+            Instance(InstanceId.parse(i), ServiceId.parse(s), port, uid, Role(role), *notes)
+            for i, s, port, uid, role, *notes in rows
         )
 
     async def put(self, *instances: Instance) -> None:
@@ -76,6 +76,9 @@ class FileRegistry:
     async def complete(self, change: RoleChange) -> None:
         self.changes[change.id] = change
 
+    def newest_change(self, service: ServiceId) -> RoleChange | None:
+        return next((one for one in reversed(self.changes.values()) if one.service == service), None)
+
     def count_changes(self, service: ServiceId) -> int:
         return sum(change.service == service for change in self.changes.values())
 
@@ -85,7 +88,9 @@ class FileRegistry:
     def _write(self, instances: list[Instance]) -> None:
         temporary = self._path.with_suffix(".new")
         temporary.write_text(
-            json.dumps([(i.id.ubid, i.service.ubid, i.port, i.uid, i.role, i.joined, i.waits) for i in instances])
+            json.dumps(
+                [(i.id.ubid, i.service.ubid, i.port, i.uid, i.role, i.joined, i.waits, i.ahead) for i in instances]
+            )
         )
         temporary.rename(self._path)
 

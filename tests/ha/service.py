@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from fixtures.server import Server, alive, eventually
 
 from howdah.launcher.processes import all_pids, arguments_of, children
@@ -75,7 +76,7 @@ class HaService:
             runs = self.server.get(self.id)["state"] == "running"
             return runs and len(streaming) == standbys and len(members) == standbys + 1
 
-        with suppress(AssertionError):
+        with suppress(pytest.fail.Exception):  # It says nothing of the members.
             eventually("all members follow", healthy, within=within)
             return
         raise AssertionError(f"not healthy: {self.members()}; {self.own('GET', 'health')}")

@@ -23,7 +23,8 @@ class Instance:
 
     joined: of a standby: its data belong to the service's history, so that it may acknowledge commits and become the
     primary. It is noted before its server starts, and taken back only when that has been fenced.
-    waits: of a primary: its commits wait for a standby, and have done so since this was noted.
+    waits: of a primary: its commits wait for a standby, and have done so since this was noted. ahead: of a primary
+    whose commits wait: it took over, and may have commits that no standby has received since.
     """
 
     id: InstanceId
@@ -33,6 +34,7 @@ class Instance:
     role: Role = Role.PRIMARY
     joined: bool = False
     waits: bool = False
+    ahead: bool = False
 
 
 class InstanceRegistry(Protocol):
@@ -56,6 +58,10 @@ class InstanceRegistry(Protocol):
 
     async def complete(self, change: RoleChange) -> None:
         """Replace the record of a change of roles by one that knows more."""
+        ...
+
+    def newest_change(self, service: ServiceId) -> RoleChange | None:
+        """Of its primary."""
         ...
 
     def count_changes(self, service: ServiceId) -> int:

@@ -25,6 +25,7 @@ _COLUMNS = (
     instances.c.role,
     instances.c.joined,
     instances.c.waits,
+    instances.c.ahead,
 )
 _OF = Prepared(
     select(*_COLUMNS)
@@ -71,6 +72,9 @@ class StoredInstances:
     async def complete(self, change: RoleChange) -> None:
         await self._store.write(lambda connection: role_changes.put(connection, change))
 
+    def newest_change(self, service: ServiceId) -> RoleChange | None:
+        return next(iter(role_changes.newest(self._store, service, 1)), None)
+
     def count_changes(self, service: ServiceId) -> int:
         return role_changes.count(self._store, service)
 
@@ -91,13 +95,12 @@ def _put(connection: Connection, instance: Instance) -> None:
         "role": instance.role,
         "joined": instance.joined,
         "waits": instance.waits,
+        "ahead": instance.ahead,
     }
     statement = insert(instances).values(id=str(instance.id.uuid), **values)
     connection.execute(statement.on_conflict_do_update(index_elements=[instances.c.id], set_=values))
 
 
 def _instance(row: tuple[Any, ...]) -> Instance:
-    identifier, service, port, uid, role, joined, waits = row
-    return Instance(
-        InstanceId.parse(identifier), ServiceId.parse(service), port, uid, Role(role), bool(joined), bool(waits)
-    )
+    identifier, service, port, uid, role, *notes = row
+    return Instance(InstanceId.parse(identifier), ServiceId.parse(service), port, uid, Role(role), *map(bool, notes))

@@ -130,6 +130,7 @@ instances = Table(
     Column("role", Text, nullable=False, server_default="primary"),
     Column("joined", Boolean, nullable=False, server_default="0"),
     Column("waits", Boolean, nullable=False, server_default="0"),
+    Column("ahead", Boolean, nullable=False, server_default="0"),
     CheckConstraint("port BETWEEN 1 AND 65535", name="ck_instances_port"),
 )
 """Without a cascade: a service whose servers may still be there cannot vanish from the store."""

@@ -151,6 +151,24 @@ async def _with_everything(machine: Machine, view: View, last: int) -> Member:
     raise Unavailable("no standby has everything that the primary wrote")
 
 
+def unfinished(machine: Machine, primary: Instance) -> RoleChange | None:
+    """The change by which it is the primary, while nobody knows that it has become one. Until then it starts as the
+    standby that it was: one that starts as a primary goes on with the timeline of the former one, beside the history of
+    a new one that it may have begun, and no standby could follow it ever again."""
+    newest = machine.registry.newest_change(primary.service)
+    return newest if newest is not None and newest.new == primary.id and newest.first_write_ms is None else None
+
+
+async def finish(machine: Machine, member: Member) -> None:
+    """Promote the server that is noted as the primary, after a change that was interrupted. Raises Unavailable."""
+    began = time.monotonic()
+    await promote(machine, member)
+    if (change := unfinished(machine, member.instance)) is not None:
+        whole = (datetime.now(UTC) - change.at).total_seconds()
+        promotion = _ms(time.monotonic() - began)
+        await machine.registry.complete(replace(change, promotion_ms=promotion, first_write_ms=_ms(max(0.0, whole))))
+
+
 async def promote(machine: Machine, member: Member) -> None:
     """Have the server that is noted as the primary become one, and wait until it is. Raises Unavailable."""
     pid = _pid(member)
@@ -171,10 +189,11 @@ async def _exchange(
     machine: Machine, former: Instance, new: Instance, change: RoleChange, *, former_joined: bool
 ) -> None:
     """From here on the other one is the primary, whatever happens. One whose commits waited has a successor whose
-    commits wait."""
+    commits wait; unless the former one has them too, that one alone may have some of them until others got them."""
+    ahead = former.waits and not former_joined
     await machine.registry.change_roles(
-        replace(former, role=Role.STANDBY, joined=former_joined, waits=False),
-        replace(new, role=Role.PRIMARY, joined=False, waits=former.waits),
+        replace(former, role=Role.STANDBY, joined=former_joined, waits=False, ahead=False),
+        replace(new, role=Role.PRIMARY, joined=False, waits=former.waits, ahead=ahead),
         change,
     )
 

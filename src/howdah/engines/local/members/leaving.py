@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from howdah.domain.errors import Unavailable
+from howdah.domain.instances import Instance
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.membership import slot_of
@@ -22,7 +23,7 @@ _POLL = 0.02
 async def discard(machine: Machine, copies: Copies, view: View, member: Member) -> None:
     """Delete a standby's data, to be copied anew. Raises Unavailable while only it may have a commit that a failover
     needs, OSError."""
-    await _leave(machine, view, member)
+    await _leave(machine, view, member, stays=_is_nobody_left(view, member))
     await copies.abandon(member.instance.id)
     await asyncio.to_thread(machine.launcher.discard_data, member.instance)
     machine.watch.forget(member.instance.id)
@@ -37,27 +38,24 @@ async def retire(machine: Machine, copies: Copies, view: View, member: Member) -
     machine.watch.forget(member.instance.id)
 
 
-async def _leave(machine: Machine, view: View, member: Member) -> None:
+def _is_nobody_left(view: View, member: Member) -> bool:
+    """Whether no other standby that counts is of any use either: each would wait for another one for ever."""
+    others = [one for one in view.standbys if one.instance.joined and one.instance.id != member.instance.id]
+    return view.waits and bool(others) and all(is_useless(one) for one in others)
+
+
+async def _leave(machine: Machine, view: View, member: Member, *, stays: bool = False) -> None:
     """What it has acknowledged, and no other standby has, is safe as long as the primary lives: then others get it.
-    Only then it does not count any more. Where no other one ever will, none of them counts any more: nobody takes over
-    until one has been copied anew, from the primary, which has everything."""
-    leaving = [member]
-    if member.instance.joined and view.waits:
-        others = [one for one in view.standbys if one.instance.joined and one.instance.id != member.instance.id]
-        if all(is_useless(one) for one in others):
-            leaving += others
-    for one in leaving:
-        await _fence(machine, one)
-    if member.instance.joined and view.waits and len(leaving) == 1:
-        await _hand_over(machine, view, member)
-    await machine.registry.put(*(replace(one.instance, joined=False) for one in leaving))
-
-
-async def _fence(machine: Machine, member: Member) -> None:
+    Only then it does not count any more. ``stays``: it goes on to count, so that nobody takes over without it."""
     if machine.watch.process(member.instance.id) is not None:
         machine.watch.stop_asked(member.instance.id)
     if not await asyncio.to_thread(machine.launcher.kill_all, member.instance):
         raise Unavailable("a standby's processes do not end")
+    if not member.instance.joined or stays:
+        return
+    if view.waits:
+        await _hand_over(machine, view, member)
+    await machine.registry.put(replace(member.instance, joined=False))
 
 
 async def _hand_over(machine: Machine, view: View, member: Member) -> None:
@@ -66,13 +64,19 @@ async def _hand_over(machine: Machine, view: View, member: Member) -> None:
     if primary is None or running is None:
         raise Unavailable("a standby's data stay while there is no primary that has what is in them")
     others = {slot_of(one.instance.id) for one in view.standbys if one.instance.joined} - {slot_of(member.instance.id)}
+    if others and not await is_shared(machine, primary.instance, running.pid, others):
+        raise Unavailable("a standby's data stay until another one has what is in them")
+
+
+async def is_shared(machine: Machine, primary: Instance, pid: int, standbys: set[str]) -> bool:
+    """Whether one of them has, within a bounded time, everything that the primary has by now. Raises Unavailable."""
     end = time.monotonic() + HAND_OVER_SECONDS
     wanted: int | None = None
-    while others:
-        now = await sending(machine, primary.instance, running.pid)
+    while True:
+        now = await sending(machine, primary, pid)
         wanted = now.flushed if wanted is None else wanted
-        if any((sent.flushed or 0) >= wanted for name, sent in now.standbys.items() if name in others):
-            return
+        if any((sent.flushed or 0) >= wanted for name, sent in now.standbys.items() if name in standbys):
+            return True
         if time.monotonic() > end:
-            raise Unavailable("a standby's data stay until another one has what is in them")
+            return False
         await asyncio.sleep(_POLL)

@@ -23,11 +23,11 @@ from howdah.engines.local.configuration import Configuration, configuration, max
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.copies import Copies
-from howdah.engines.local.members.failover import Known, fail_over, prepare_switchover, promote, switch_over
-from howdah.engines.local.members.leaving import discard, retire
+from howdah.engines.local.members.failover import Known, fail_over, finish, prepare_switchover, switch_over, unfinished
+from howdah.engines.local.members.leaving import discard, is_shared, retire
 from howdah.engines.local.members.membership import Membership, peers, slot_of, standby_arguments
 from howdah.engines.local.members.plan import Member, View
-from howdah.engines.local.members.replication import ensure_replication, expect_standbys, has_password, sending
+from howdah.engines.local.members.replication import ensure_replication, expect_standbys, has_password
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.engines.local.record import encode_applied, read_applied
@@ -151,7 +151,7 @@ class Members:
                     change = await switch_over(machine, view)
                     await self._carry_password(spec, secrets, primary, change.new)
                 case together.Promote():
-                    await promote(machine, primary)
+                    await finish(machine, primary)
         except (Unavailable, OSError) as error:
             self._refused[spec.id] = (time.monotonic() + REFUSED_SECONDS, str(error))
             raise
@@ -183,9 +183,14 @@ class Members:
                 await retire(machine, self.copies, scene.view, member)
                 self.stale.pop(member.instance.id, None)
             case together.Wait(waits):
-                if waits and not (await sending(machine, primary.instance, running.pid)).standbys:
+                able = {slot_of(one.instance.id) for one in scene.view.standbys if one.can_lead}
+                if waits and not await is_shared(machine, primary.instance, running.pid, able):
                     return
-                await machine.registry.put(replace(primary.instance, waits=waits))
+                await machine.registry.put(replace(primary.instance, waits=waits, ahead=False))
+            case together.Share():
+                able = {slot_of(one.instance.id) for one in scene.view.standbys if one.can_lead}
+                if await is_shared(machine, primary.instance, running.pid, able):
+                    await machine.registry.put(replace(primary.instance, ahead=False))
 
     async def discard(self, view: View, member: Member) -> None:
         """Raises Unavailable, OSError."""
@@ -194,7 +199,7 @@ class Members:
 
     def following(self, membership: Membership, secrets: ServiceSecrets, instance: Instance) -> Following | None:
         """How a server is started to follow another; None for one that follows nobody."""
-        if membership.follows(instance) is None:
+        if membership.follows(instance) is None and unfinished(self.machine, instance) is None:
             return None
         arguments = standby_arguments(membership, instance, self.machine.layout.of(instance))
         return Following(arguments, secrets.replication_password, peers(membership, instance))
@@ -204,7 +209,7 @@ class Members:
         a standby failed."""
         waits = [wait for one in scene.view.standbys if (wait := self._retry_after(scene, one)) is not None]
         if (step := together.upkeep(scene.view)) is not None:
-            waits.append(_STARTING if isinstance(step, together.Wait) else 0.0)
+            waits.append(_STARTING if isinstance(step, together.Wait | together.Share) else 0.0)
         soonest = min(waits, default=None)
         return soonest if soonest is None or not hurt else max(soonest, _SOON)
 

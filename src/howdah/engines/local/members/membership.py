@@ -60,7 +60,9 @@ class Membership:
         others = self.others(instance)
         if not others:
             return {}
-        waited = spec.ha_type is HaType.SYNC and self.primary is not None and self.primary.waits
+        # Before it is noted that commits wait, and until it is noted that they do not.
+        comes = spec.ha_type is HaType.SYNC and any(one.joined and one.id in self.up for one in self.standbys)
+        waited = comes or (self.primary is not None and self.primary.waits)
         names = ", ".join(f'"{slot_of(one.id)}"' for one in others)
         up = sorted(slot_of(one.id) for one in self.standbys if one.joined and one.id in self.up)
         is_primary = instance.role is Role.PRIMARY

@@ -85,12 +85,18 @@ class View:
         return self.ha_type is HaType.SYNC and primary is not None and primary.instance.waits
 
     @property
+    def ahead(self) -> bool:
+        """Whether the primary may have commits that no standby has received since it took over."""
+        primary = self.primary
+        return primary is not None and primary.instance.ahead
+
+    @property
     def candidates(self) -> list[Member]:
         """Of whom one may become the primary; none while a standby that may have acknowledged a commit cannot be asked
         how far it is."""
         able = [one for one in self.standbys if one.can_lead]
         joined = [one for one in self.standbys if one.instance.joined]
-        if self.waits and len(able) < len(joined) and not self.may_lose:
+        if self.waits and (len(able) < len(joined) or self.ahead) and not self.may_lose:
             return []
         return able
 
@@ -144,12 +150,17 @@ class Retire:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Have commits wait for standbys, if one has caught up; or not any more."""
+    """Note that commits wait for standbys, if one has everything from before; or that they do not any more."""
 
     waits: bool
 
 
-Upkeep = Replicate | AddStandby | Retire | Wait
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Note that a standby has everything that the primary had when it took over, if one has."""
+
+
+Upkeep = Replicate | AddStandby | Retire | Wait | Share
 
 
 def failure(primary: Member) -> str | None:
@@ -198,13 +209,22 @@ def upkeep(view: View) -> Upkeep | None:
         return Wait(False)
     if not view.replicated:
         return Replicate()
+    able = [one for one in standbys if one.can_lead]
+    if view.waits and view.ahead and able:
+        return Share()
     if len(standbys) > wanted:
         return Retire(min(standbys, key=lambda one: (one.instance.joined, one.instance.id.ubid)))
     if len(standbys) < wanted:
         return AddStandby()
-    if view.ha_type is HaType.SYNC and not primary.instance.waits and any(one.can_lead for one in standbys):
-        return Wait(True)
+    if view.ha_type is HaType.SYNC and not primary.instance.waits and able and all(_is_current(one) for one in able):
+        return Wait(True)  # Commits wait already, and would on a standby that became the primary.
     return None
+
+
+def _is_current(member: Member) -> bool:
+    """Whether its server has the configuration that it is to have."""
+    running = member.seen.running
+    return running is not None and running.configuration == member.wanted.configuration
 
 
 def standby_step(view: View, member: Member) -> alone.Action | None:
@@ -284,6 +304,11 @@ def explain(view: View) -> str | None:
         return f"{cause}; a standby takes over"
     if not joined:
         return f"{cause}, and no standby has its data"
+    if view.waits and view.ahead:
+        return (
+            f"{cause}, and it had taken over moments ago, so that no standby is known to have all its commits; to go on"
+            " without those that they lack: howdah services failover --accept-data-loss"
+        )
     if view.waits and any(one.can_lead for one in joined):
         return (
             f"{cause}, and a standby that may have commits which the others lack cannot be asked; to go on without"

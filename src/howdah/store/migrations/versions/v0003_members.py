@@ -13,6 +13,7 @@ def upgrade() -> None:
     op.add_column("instances", sa.Column("role", sa.Text, nullable=False, server_default="primary"))
     op.add_column("instances", sa.Column("joined", sa.Boolean, nullable=False, server_default="0"))
     op.add_column("instances", sa.Column("waits", sa.Boolean, nullable=False, server_default="0"))
+    op.add_column("instances", sa.Column("ahead", sa.Boolean, nullable=False, server_default="0"))
     op.create_index(
         "uq_instances_primary", "instances", ["service"], unique=True, sqlite_where=sa.text("role = 'primary'")
     )

@@ -1,0 +1,168 @@
+"""A service with `sync` under faults at random moments: what its clients saw is explained by one list for each key."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fixtures.server import Server, alive
+
+from ha.clients import Clients, appending
+from ha.history import Append, Outcome, check
+from ha.service import HaService, Postmaster, end, resume, running_postmasters, suspend, watched, with_standbys
+from howdah.launcher.processes import children
+
+# Taken out: Howdah refuses variables that it does not know.
+SEED = int(os.environ.pop("HOWDAH_HISTORY_SEED", random.SystemRandom().randrange(1_000_000)))
+MINUTES = float(os.environ.pop("HOWDAH_HISTORY_MINUTES", "10"))
+SHORT_SECONDS = 30.0
+HEALS_SECONDS = 240.0
+
+
+@dataclass
+class Chaos:
+    """Faults at random moments. ``stopped``: processes that are suspended, by the server that they belong to."""
+
+    service: HaService
+    chance: random.Random
+    began: float = field(default_factory=time.monotonic)
+    stopped: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    done: list[str] = field(default_factory=list[str])
+
+    def run(self, seconds: float, clients: Clients) -> None:
+        faults = [self.kill_primary, self.suspend_primary, self.suspend_standby, self.empty_one, self.switch]
+        faults += [self.kill_control_plane, self.kill_all]
+        queue: list[Callable[[], str | None]] = []
+        while time.monotonic() - self.began < seconds:
+            if not queue:
+                queue = self.chance.sample(faults, len(faults))  # Each comes in time, in any order.
+            fault = queue.pop()
+            said = fault()
+            self.note(f"{fault.__name__}: {said}" if said is not None else f"{fault.__name__}: not now")
+            # Some faults come while the one before is still being mended, others after it.
+            if self.chance.random() < 0.6 and not self.stopped:
+                clients.goes_on()
+            time.sleep(self.chance.uniform(0, 4))
+            for leader in [one for one in self.stopped if self.chance.random() < 0.5]:
+                self.resume(leader)
+        for leader in list(self.stopped):
+            self.resume(leader)
+
+    def note(self, what: str) -> None:
+        self.done.append(f"{time.monotonic():.3f} {what}")
+        print(self.done[-1], flush=True)
+
+    # -- what breaks; each says whom it met, None when there was nobody
+
+    def kill_primary(self) -> str | None:
+        return None if (found := self._primary()) is None else self._end(found)
+
+    def suspend_primary(self) -> str | None:
+        return None if (found := self._primary()) is None else self._suspend(found)
+
+    def suspend_standby(self) -> str | None:
+        found = self.service.standbys()
+        return self._suspend(self.chance.choice(found)) if found else None
+
+    def empty_one(self) -> str | None:
+        """Only while all have everything: data that two members lose one after the other may be all that there are."""
+        if self.stopped:
+            return None
+        self.service.wait_until_healthy(2, within=HEALS_SECONDS)
+        members = self.service.members()
+        found = self.chance.choice(members)
+        _empty(self.service.data(found["id"]))
+        return f"{found['role']} {found['id']}"
+
+    def switch(self) -> str | None:
+        answer = self.service.server.client.request(
+            "PATCH", f"{self.service.server.services}/{self.service.id}/state", json={"command": "switchover"}
+        )
+        return f"{answer.status_code}"
+
+    def kill_control_plane(self) -> str | None:
+        leader = self._primary() if self.chance.random() < 0.5 else None
+        self.service.server.kill()
+        said = self._end(leader) if leader is not None else "alone"
+        self.service.server.start()
+        return said
+
+    def kill_all(self) -> str | None:
+        return ", ".join(self._end(one) for one in self.service.postmasters().values())
+
+    def resume(self, leader: int) -> None:
+        """Pids may be somebody else's by now: only what belongs to a server that lives still is continued."""
+        processes = self.stopped.pop(leader)
+        if alive(leader) and leader in {one.pid for one in running_postmasters()}:
+            mine = {leader, *children(leader)}
+            for pid in processes:
+                if pid in mine:
+                    resume(Postmaster("", pid, 0))
+            self.note(f"resumed {leader}")
+
+    def _primary(self) -> Postmaster | None:
+        leaders = [one["id"] for one in self.service.members() if one["role"] == "primary"]
+        there = self.service.postmasters()
+        return next((there[one] for one in leaders if one in there), None)
+
+    def _end(self, server: Postmaster) -> str:
+        with suppress(ProcessLookupError):
+            end(server)
+        return server.instance
+
+    def _suspend(self, server: Postmaster) -> str:
+        """Its first process alone, or all of them."""
+        whole = self.chance.random() < 0.5
+        processes = [server.pid, *(children(server.pid) if whole else ())]
+        self.stopped.setdefault(server.pid, []).extend(processes)
+        for pid in processes:
+            with suppress(ProcessLookupError):
+                suspend(Postmaster(server.instance, pid, server.port))
+        return f"{server.instance} ({'all of it' if whole else 'the postmaster'}, {server.pid})"
+
+
+def _empty(data: Path) -> None:
+    with suppress(FileNotFoundError):
+        for entry in list(data.iterdir()):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+
+
+def survives(server: Server, seconds: float) -> None:
+    print(f"HOWDAH_HISTORY_SEED={SEED}", flush=True)
+    service = with_standbys(server, "sync")
+    with watched(service), appending(service, clients=4, seed=SEED) as clients:
+        chaos = Chaos(service, random.Random(SEED))
+        try:
+            chaos.run(seconds, clients)
+            service.wait_until_healthy(2, within=HEALS_SECONDS)
+            clients.goes_on()
+        finally:
+            for leader in list(chaos.stopped):
+                chaos.resume(leader)
+    wrong = check(clients.operations, clients.final())
+    appends = [one for one in clients.operations if isinstance(one, Append)]
+    outcomes = {outcome.value: sum(one.outcome is outcome for one in appends) for outcome in Outcome}
+    print(f"{len(clients.operations)} operations, appends: {outcomes}, refused connections: {clients.refused}")
+    print(f"changes of the primary: {[(one['kind'], one['cause']) for one in service.changes()]}")
+    assert not wrong, "\n".join([*wrong[:20], *chaos.done])
+
+
+@pytest.mark.timeout(SHORT_SECONDS + 2 * HEALS_SECONDS + 120)
+def test_what_clients_saw_is_right_after_some_faults(server: Server) -> None:
+    survives(server, SHORT_SECONDS)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(MINUTES * 60 + 2 * HEALS_SECONDS + 120)
+def test_what_clients_saw_is_right_after_many_faults(server: Server) -> None:
+    survives(server, MINUTES * 60)
