@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
+import structlog
+
 from howdah.domain.errors import Unavailable
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance, Role
@@ -18,6 +20,8 @@ from howdah.engines.local.members.replication import sending
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase
 from howdah.launcher.processes import state_of
+
+_log = structlog.get_logger()
 
 BEAT_SECONDS = 0.2
 """Between two looks at the process of each server."""
@@ -87,7 +91,12 @@ class _Pulse:
             return
         task = asyncio.create_task(question(primary, instances), name=name)
         self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._asking.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("a member could not be asked", question=task.get_name(), error=repr(error))
 
     async def _probe(self, primary: Instance, _instances: tuple[Instance, ...]) -> None:
         watch = self._machine.watch
@@ -139,6 +148,10 @@ async def watch_members(members: Members, changed: Changed) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             number += 1
-            pulse.beat(number)
+            try:
+                pulse.beat(number)
+            except Exception as error:  # noqa: BLE001
+                # One server that cannot be looked at must not end the watch over all others.
+                _log.warning("members could not be looked at", error=repr(error))
     finally:
         pulse.close()
