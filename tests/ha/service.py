@@ -79,7 +79,8 @@ class HaService:
         with suppress(pytest.fail.Exception):  # It says nothing of the members.
             eventually("all members follow", healthy, within=within)
             return
-        raise AssertionError(f"not healthy: {self.members()}; {self.own('GET', 'health')}")
+        said = [line for line in self.server.log.splitlines() if '"request"' not in line][-30:]
+        raise AssertionError("\n".join([f"not healthy: {self.members()}; {self.own('GET', 'health')}", *said]))
 
     def wait_for_change(self, number: int, *, within: float = 60) -> dict[str, Any]:
         """The newest change of the primary, once there are so many and clients get through."""
@@ -201,8 +202,9 @@ class Watch:
     def run(self) -> None:
         while not self._stop.is_set():
             instances = {path.name for path in (self.service.server.state / "services" / self.service.id).iterdir()}
-            servers = [one for one in running_postmasters() if one.instance in instances]
-            leaders = [one for one in servers if self._leads(one)]
+            # By instance: what one has forked may look as it does for a moment.
+            servers = {one.instance: one for one in running_postmasters() if one.instance in instances}
+            leaders = [one for one in servers.values() if self._leads(one)]
             # One may have ended, or stopped to lead, before the next was asked: only who still does counts.
             still = [one for one in leaders if self._leads(one)] if len(leaders) > 1 else []
             if len(still) > 1:

@@ -23,7 +23,7 @@ from howdah.launcher.processes import children
 SEED = int(os.environ.pop("HOWDAH_HISTORY_SEED", random.SystemRandom().randrange(1_000_000)))
 MINUTES = float(os.environ.pop("HOWDAH_HISTORY_MINUTES", "10"))
 SHORT_SECONDS = 30.0
-HEALS_SECONDS = 240.0
+HEALS_SECONDS = 120.0
 
 
 @dataclass

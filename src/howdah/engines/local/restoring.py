@@ -75,7 +75,7 @@ class Restorations:
         Raises what it failed with, for ever longer until it is tried again: BackupError, OSError.
         """
         work = self._works.get(service)
-        if work is None or (work.task.done() and work.failures and time.monotonic() >= work.next_try):
+        if work is None or (work.next_try and time.monotonic() >= work.next_try):
             work = self._begin(service, source, binaries, work.failures if work is not None else 0)
         await asyncio.wait([work.task], timeout=_STEP_SECONDS)
         if not work.task.done():

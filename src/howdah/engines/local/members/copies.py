@@ -47,6 +47,8 @@ class Original:
 
 @dataclass(slots=True)
 class _Work:
+    """``next_try``: of one that has failed, when it is tried again; 0 while that is not known yet."""
+
     task: asyncio.Task[None]
     failures: int = 0
     next_try: float = 0.0
@@ -81,7 +83,7 @@ class Copies:
         Raises what it failed with: BackupError, OSError.
         """
         work = self._works.get(standby)
-        if work is None or (work.task.done() and work.failures and time.monotonic() >= work.next_try):
+        if work is None or (work.next_try and time.monotonic() >= work.next_try):
             failures = work.failures if work is not None else 0
             task = asyncio.create_task(self._copy(standby, original), name=f"copy {standby}")
             work = self._works[standby] = _Work(task, failures)
