@@ -88,11 +88,11 @@ def test_with_a_second_organization_keys_want_to_know_which(server: Server) -> N
     listed = result(server, "organizations", "list")
     assert isinstance(listed, list)
     assert [organization["name"] for organization in listed] == ["Default", "Second"]
-    assert result(server, "orgs", "set", "Second", "--retention-days", "30") == second | {"retentionDays": 30}
-    assert result(server, "orgs", "set", second["id"], "--retention-days", "default") == second
+    assert result(server, "organizations", "retention", "Second", "30") == second | {"retentionDays": 30}
+    assert result(server, "organizations", "retention", second["id"], "default") == second
     for days in ("0", "10000", "a week", "1.5", ""):
-        refused = howdah("orgs", "set", "Second", "--retention-days", days, state=server.state)
-        said = f"howdah: --retention-days is {days!r}; it must be from 1 to 9999, or default\n"
+        refused = howdah("organizations", "retention", "Second", days, state=server.state)
+        said = f"howdah: DAYS is {days!r}; it must be from 1 to 9999, or default\n"
         assert (refused.returncode, refused.stderr) == (1, said)
     unsure = howdah("keys", "create", state=server.state)
     assert (unsure.returncode, second["id"] in unsure.stderr) == (1, True)

@@ -46,7 +46,7 @@ def test_an_organization_is_made_renamed_and_bounded(state: Path) -> None:
     renamed = result(state, "organizations", "rename", "First", "Renamed")
     assert renamed == changed | {"name": "Renamed"}
     assert result(state, "organizations", "list") == [renamed]
-    assert howdah("organizations", "list", state=state).stdout.split()[-2:] == ["default", "0"]
+    assert howdah("organizations", "list", state=state).stdout.split()[-3:] == ["default", "0", "default"]
     assert told(state) == [
         ("user", "howdah organizations create", "'First'"),
         ("user", "howdah organizations quota", "services: default → 3"),

@@ -64,7 +64,7 @@ async def expiring_key(running: Running, expire_at: datetime) -> tuple[str, str]
         organization=running.organization,
         key_id=made.key_id,
         name="expiring",
-        role=Role.ADMIN,
+        roles=(Role.ADMIN,),
         state=KeyState.ENABLED,
         suffix=made.suffix,
         created_at=utc_now(),

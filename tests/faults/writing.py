@@ -26,7 +26,7 @@ async def write(store: Store, number: int) -> None:
         organization=organization.id,
         key_id=f"{number:020}",
         name=str(number),
-        role=Role.ADMIN,
+        roles=(Role.ADMIN,),
         state=KeyState.ENABLED,
         suffix="0000",
         created_at=utc_now(),
