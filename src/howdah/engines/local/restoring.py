@@ -82,7 +82,7 @@ class Restorations:
             return None
         try:
             return work.task.result()
-        except Exception as error:
+        except Exception as error:  # whatever it failed with, it is said and tried again
             if work.next_try == 0.0:
                 work.failures += 1
                 work.next_try = time.monotonic() + min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(work.failures - 1, 16))
