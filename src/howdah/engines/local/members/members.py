@@ -280,7 +280,8 @@ class Members:
     ) -> object:
         running = primary.seen.running
         process = (running.pid, running.started) if running is not None else None
-        return process, tuple(self._slots(spec, membership)), membership.up, secrets.replication_password
+        slots = tuple(self._slots(spec, membership))
+        return process, slots, spec.followers, membership.up, secrets.replication_password
 
     def _is_patient(self, service: ServiceId, view: View, now: float) -> bool:
         """Whether a primary that is to be started again still waits until its standbys have been."""
@@ -294,9 +295,9 @@ class Members:
     ) -> bool:
         if spec.follows is not None:
             return True
+        if not secrets.replication_password:
+            return True  # It never had any, nor slots that the last control plane left.
         noted = self._replicated.get(primary.instance.id)
-        if noted is None and not membership.standbys and not spec.followers:
-            return True
         return noted == self._replication(spec, secrets, membership, primary)
 
 
