@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def plane(settings: Settings, engine: FakeEngine, tmp_path: Path) -> AsyncIterator[ControlPlane]:
-    async with ControlPlane(settings, lambda _: engine, with_router=False) as plane:
+    async with ControlPlane(settings, lambda *_: engine, with_router=False) as plane:
         yield plane
 
 

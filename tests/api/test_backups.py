@@ -14,10 +14,10 @@ from api.client import Client, eventually
 from api.fake_engine import FakeEngine
 from api.test_services_calls import SEED_ORDER
 from howdah.backup.errors import DamageError, NotRestorableError, StoreError
-from howdah.backup.restorable import text
 from howdah.domain.backups import ArchiveStatus, BackupKind, BaseBackup, Gap, RestoreSource, Window
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId
+from howdah.domain.moments import text
 from howdah.domain.organizations import ApiVersion, Role
 from howdah.domain.services import NewService, Service
 from howdah.domain.states import ServiceState

@@ -14,9 +14,9 @@ from api.client import Client, eventually
 from api.fake_engine import FakeEngine
 from api.test_services_calls import SEED_ORDER
 from howdah.backup.errors import NotRestorableError, StoreError
-from howdah.backup.restorable import text
 from howdah.domain.backups import ArchiveStatus, RestoreSource, Window
 from howdah.domain.ids import ServiceId
+from howdah.domain.moments import text
 from howdah.domain.organizations import ApiVersion, Role
 from howdah.domain.settings import ApiSettings, BackupSettings, Settings
 

@@ -63,7 +63,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 async def _serve(top: Path, found: list[Served], started: threading.Event, stop: asyncio.Event) -> None:
     engine = FakeEngine()
     async with ControlPlane(
-        Settings(state=top / "state", api=ApiSettings(rate_limit=0)), lambda _: engine, with_router=False
+        Settings(state=top / "state", api=ApiSettings(rate_limit=0)), lambda *_: engine, with_router=False
     ) as plane:
         organization = plane.access.organizations()[0].id
         key, secret = await plane.access.create_key(organization, name="k", role=Role.ADMIN, api_version=None)

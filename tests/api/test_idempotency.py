@@ -234,7 +234,7 @@ async def test_an_answer_in_the_store_undoes_what_would_be_done_twice(
 
 @asynccontextmanager
 async def restarted(client: Client, settings: Settings) -> AsyncIterator[Client]:
-    async with ControlPlane(settings, lambda _: FakeEngine(), with_router=False) as plane:
+    async with ControlPlane(settings, lambda *_: FakeEngine(), with_router=False) as plane:
         transport = httpx.ASGITransport(create_app(plane), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://howdah.test") as http:
             document = Document((await http.get("/openapi.json")).json())
@@ -243,7 +243,7 @@ async def restarted(client: Client, settings: Settings) -> AsyncIterator[Client]
 
 async def test_it_holds_over_a_restart_and_a_rotation_of_the_key(settings: Settings) -> None:
     state = settings.state
-    async with ControlPlane(settings, lambda _: FakeEngine(), with_router=False) as plane:
+    async with ControlPlane(settings, lambda *_: FakeEngine(), with_router=False) as plane:
         organization = plane.access.organizations()[0].id
         key, secret = await plane.access.create_key(organization, name="k", role=Role.ADMIN, api_version=None)
         none = Client(httpx.AsyncClient(), Document({"paths": {}}), plane, organization, (key.key_id, secret))

@@ -59,7 +59,7 @@ for wanted in range(1, 200):
 def serving(state: Path) -> ControlPlane:
     engine = FakeEngine()
     engine.held = True  # so that nothing is written but what the requests write
-    return ControlPlane(Settings(state, api=ApiSettings(rate_limit=0)), lambda _: engine, with_router=False)
+    return ControlPlane(Settings(state, api=ApiSettings(rate_limit=0)), lambda *_: engine, with_router=False)
 
 
 async def ask(plane: ControlPlane, organization: str, auth: tuple[str, str]) -> list[Any]:

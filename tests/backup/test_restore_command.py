@@ -18,8 +18,8 @@ from moto.server import ThreadedMotoServer
 
 from backup.cluster import Cluster, discard, new_cluster
 from howdah.backup.archive import open_archive
-from howdah.backup.restorable import text
 from howdah.domain.ids import TimelineId
+from howdah.domain.moments import text
 from howdah.domain.settings import BackupSettings
 from howdah.domain.states import PostgresVersion
 

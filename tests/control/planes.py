@@ -15,6 +15,7 @@ from cryptography import x509
 
 from howdah.control.clock import Clock, utc_now
 from howdah.control.plane import ControlPlane
+from howdah.domain.drills import DrillJournal
 from howdah.domain.ids import ServiceId
 from howdah.domain.instances import InstanceRegistry
 from howdah.domain.routes import Route, decode_routes
@@ -56,7 +57,7 @@ async def running_plane(
 ) -> AsyncGenerator[Running]:
     made: list[FakeEngine] = []
 
-    def make(registry: InstanceRegistry) -> FakeEngine:
+    def make(registry: InstanceRegistry, _journal: DrillJournal) -> FakeEngine:
         made.append(FakeEngine(world or World(), registry, before))
         return made[0]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from howdah.backup.errors import DamageError, NotRestorableError
 from howdah.backup.wal import SEGMENT_BYTES, Segment, StoredWal, lsn, switches
 from howdah.domain.backups import BaseBackup, Gap, Window
+from howdah.domain.moments import text
 
 _NEVER = 1 << 64
 """Beyond every segment."""
@@ -155,9 +156,3 @@ def _legs(contents: Contents, wal_timeline: int) -> list[_Leg]:
     ends = [(line, end // SEGMENT_BYTES) for line, end in past] + [(newest, _NEVER)]
     firsts = [0, *(end for _, end in ends)]
     return [_Leg(line, first, last) for (line, last), first in zip(ends, firsts, strict=False)]
-
-
-def text(moment: datetime) -> str:
-    """RFC 3339 in UTC, with as many digits as it needs."""
-    spelled = moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
-    return spelled.rstrip("0").rstrip(".") + "Z"

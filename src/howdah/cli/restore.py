@@ -59,7 +59,8 @@ def restore(
     Credentials of a store are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
     """
     from howdah.backup.assemble import assemble, contents, write_settings
-    from howdah.backup.restorable import plan, text
+    from howdah.backup.restorable import plan
+    from howdah.domain.moments import text
 
     moment = None if target == "latest" else parse_target(target)
     found = _timeline(_open(archive, s3_endpoint, s3_ca_file), timeline)

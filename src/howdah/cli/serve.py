@@ -15,6 +15,7 @@ import typer
 from howdah.cli.options import ConfigOption, StateOption
 from howdah.cli.output import fail, note
 from howdah.cli.settings import settings_for
+from howdah.domain.drills import DrillJournal
 from howdah.domain.instances import InstanceRegistry
 from howdah.domain.settings import Settings
 from howdah.engines.protocol import Engine
@@ -96,8 +97,8 @@ async def _serve(settings: Settings, launcher: Launcher | None) -> None:
     if launcher is not None:
         launcher.on_end(_end_with_the_launcher)
 
-    def make_engine(registry: InstanceRegistry) -> Engine:
-        return LocalEngine(settings, registry, launcher=launcher, progress=note)
+    def make_engine(registry: InstanceRegistry, journal: DrillJournal) -> Engine:
+        return LocalEngine(settings, registry, journal=journal, launcher=launcher, progress=note)
 
     async with ControlPlane(settings, make_engine, host=launcher) as plane:
         server = HttpServer(create_app(plane), tls)

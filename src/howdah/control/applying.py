@@ -21,7 +21,7 @@ from howdah.domain.names import new_hostname
 from howdah.domain.services import Service, ServiceChange
 from howdah.domain.settings import Settings
 from howdah.domain.states import RESTORING, HaType, ServiceState
-from howdah.store import hostnames, secrets, services
+from howdah.store import hostnames, secrets, service_changes, services
 from howdah.store.services import StoredService
 
 MAX_NAMES = 25
@@ -47,7 +47,7 @@ class Changes:
         if (size := changes.new_size(service, change, self._catalog)) is not None:
             self._change_size(connection, service, size, by)
         if change.tags is not None and change.tags != service.tags:
-            services.set_tags(connection, service.id, change.tags)
+            service_changes.set_tags(connection, service.id, change.tags)
             self._note(connection, by, service, ActivityType.SERVICE_UPDATE_TAGS, described_tags(change.tags))
         if change.name is None or change.name == service.name:
             return False
@@ -58,7 +58,7 @@ class Changes:
 
     def _change_ha_type(self, connection: Connection, service: Service, ha_type: HaType, by: Act) -> None:
         prepare_replication(connection, self._vault, service.id)
-        services.set_ha_type(connection, service.id, ha_type)
+        service_changes.set_ha_type(connection, service.id, ha_type)
         what = f"from {service.ha_type} to {ha_type}"
         self._note(connection, by, service, ActivityType.SERVICE_UPDATE_HA_TYPE, what)
 
@@ -68,7 +68,7 @@ class Changes:
         more = (size.storage_gib - service.storage_gib) * (1 + len(replicas))
         check_quota(connection, service.organization, self._settings.quota, services=0, storage_gib=max(0, more))
         for one in (service.id, *replicas):
-            services.set_size(connection, one, size)
+            service_changes.set_size(connection, one, size)
             if (stored := services.within(connection, one)) is not None:
                 ask_for_restart(connection, stored)
         what = f"from {service.size.name} to {size.name}"
@@ -77,7 +77,7 @@ class Changes:
     def _rename(self, connection: Connection, service: Service, name: str) -> None:
         now, hours = self._clock(), self._settings.rename_grace_hours
         where = {"region": service.region, "provider": service.provider, "domain": self._settings.domain}
-        services.set_name(connection, service.id, name)
+        service_changes.set_name(connection, service.id, name)
         hostnames.expire_current(connection, service.id, now + timedelta(hours=hours))
         hostnames.remove_expired(connection, service.id, now)
         hostnames.add(connection, service.id, new_hostname(name=name, service=service.id, **where))
@@ -102,7 +102,7 @@ def ask_for_restart(connection: Connection, stored: StoredService) -> bool:
     """Once more than what is under way at most; whether it is one more. Inside a transaction."""
     service, more = stored.service, stored.restart - stored.restart_seen < 2
     if more:
-        services.set_restart(connection, service.id, stored.restart + 1)
+        service_changes.set_restart(connection, service.id, stored.restart + 1)
     if service.state not in (ServiceState.CREATING, *RESTORING):
-        services.set_state(connection, service.id, ServiceState.RESTARTING)
+        service_changes.set_state(connection, service.id, ServiceState.RESTARTING)
     return more

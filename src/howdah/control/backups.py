@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from howdah.backup.restorable import text
 from howdah.control.acts import BY_SYSTEM, Act
 from howdah.control.clock import Clock
 from howdah.control.services import Services
@@ -22,13 +21,14 @@ from howdah.domain.drills import Drilled, DrillResult
 from howdah.domain.errors import BadRequest, NotFound, Unavailable
 from howdah.domain.health import Health, judge
 from howdah.domain.ids import ServiceId
+from howdah.domain.moments import text
 from howdah.domain.names import check_name
 from howdah.domain.services import Service
 from howdah.domain.settings import BackupSettings
 from howdah.domain.states import HaType, ServiceState
 from howdah.domain.tags import Tag, check_tags
 from howdah.engines.protocol import Engine
-from howdah.store import secrets, services
+from howdah.store import secrets, service_changes
 from howdah.store.services import StoredService
 from howdah.store.store import Store
 
@@ -145,7 +145,7 @@ class Backups:
             number = stored.backup
             if number <= max((base.request for base in taken), default=0):
                 number += 1
-                services.set_backup(connection, id, number)
+                service_changes.set_backup(connection, id, number)
                 deed = Deed(ActivityType.BACKUP_CREATE, f"request {number}", id)
                 by.note(connection, organization, self._clock(), deed)
             by.keep(connection, number)

@@ -18,7 +18,7 @@ from howdah.domain.names import with_read_only
 from howdah.domain.states import ServiceState
 from howdah.security import certificates
 from howdah.security.certificates import Leaf, Root
-from howdah.store import hostnames, secrets, services
+from howdah.store import hostnames, secrets, service_changes, services
 from howdah.store.store import Store
 
 LONGEST_SLEEP_SECONDS = 60.0
@@ -57,7 +57,7 @@ def reissue(connection: Connection, vault: Vault, service: ServiceId, now: datet
     roots = _roots(stored.ca_certificates, service, secrets.within(connection, service), vault)
     names = with_read_only(hostnames.within(connection, service))
     leaf = certificates.issue(roots, service=service.ubid, hostnames=names, now=now)
-    services.set_certificate(connection, service, leaf.chain, leaf.renew_at)
+    service_changes.set_certificate(connection, service, leaf.chain, leaf.renew_at)
     secrets.put(connection, service, vault.seal(service, {Kind.CERTIFICATE_KEY: leaf.key}))
 
 

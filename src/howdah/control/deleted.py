@@ -10,7 +10,6 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from howdah.backup.restorable import text
 from howdah.control.acts import BY_SYSTEM, Act
 from howdah.control.clock import Clock
 from howdah.control.services import Services
@@ -19,6 +18,7 @@ from howdah.domain.backups import RestoreSource
 from howdah.domain.deleted import DeletedService
 from howdah.domain.errors import BadRequest, HowdahError, NotFound, Unavailable
 from howdah.domain.ids import ServiceId
+from howdah.domain.moments import text
 from howdah.domain.names import check_name
 from howdah.domain.passwords import generate_password
 from howdah.domain.services import Service

@@ -24,7 +24,7 @@ from howdah.domain.services import Service
 from howdah.domain.states import HaType, ServiceState
 from howdah.domain.tags import Tag, check_tags
 from howdah.engines.protocol import Engine
-from howdah.store import role_changes, secrets, services
+from howdah.store import role_changes, secrets, service_changes, services
 from howdah.store.services import StoredService
 from howdah.store.store import Store
 
@@ -70,7 +70,7 @@ class Members:
                     " PATCH it to async or sync first"
                 )
             number = role_changes.count_within(connection, id) + 1
-            services.set_switchover(connection, id, number)
+            service_changes.set_switchover(connection, id, number)
             what = "another server is to become the primary"
             self._services.note(connection, by, stored.service, ActivityType.SERVICE_SWITCHOVER, what)
             return number
@@ -81,7 +81,7 @@ class Members:
             id, lambda status: status.ready and self._has_changed(id, number), seconds=SWITCHOVER_SECONDS
         )
         if not done and not self._has_changed(id, number):
-            await self._store.write(lambda connection: services.set_switchover(connection, id, 0))
+            await self._store.write(lambda connection: service_changes.set_switchover(connection, id, 0))
             raise Unavailable(
                 f"no standby could take over within {SWITCHOVER_SECONDS:.0f} s{self._why(organization, id)};"
                 " nothing was changed"
@@ -103,7 +103,7 @@ class Members:
                     f"the service is {service.state}: it has a primary; to make another server the primary, use the"
                     " command switchover"
                 )
-            services.set_accept_loss(connection, id, role_changes.count_within(connection, id) + 1)
+            service_changes.set_accept_loss(connection, id, role_changes.count_within(connection, id) + 1)
             what = "a standby may take over though commits are lost"
             self._services.note(connection, by, service, ActivityType.SERVICE_ACCEPT_DATA_LOSS, what)
             by.keep(connection, by_now)
@@ -168,10 +168,10 @@ class Members:
                 raise BadRequest("command promote is for read replicas only, and this service is a primary")
             if stored.service.state is ServiceState.CREATING:
                 raise BadRequest("command promote needs the data of its primary, and the replica is still being made")
-            services.set_independent(connection, id)
+            service_changes.set_independent(connection, id)
             what = f"from a read replica of {stored.follows}"
             self._services.note(connection, by, stored.service, ActivityType.SERVICE_PROMOTE, what)
-            services.set_state(connection, id, ServiceState.RESTARTING)
+            service_changes.set_state(connection, id, ServiceState.RESTARTING)
             return stored.follows
 
         followed = await self._store.write(write)

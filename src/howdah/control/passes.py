@@ -22,7 +22,7 @@ from howdah.domain.services import Endpoint, Service, ServiceSecrets, ServiceSpe
 from howdah.domain.states import ServiceState
 from howdah.domain.tags import retention_days
 from howdah.engines.protocol import Engine
-from howdah.store import hostnames, organizations, secrets, services
+from howdah.store import hostnames, organizations, secrets, service_changes, services
 from howdah.store.services import StoredService
 from howdah.store.store import Store
 
@@ -249,12 +249,12 @@ def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus, now
     if stored is None or stored.service.state is ServiceState.DELETING:
         return
     seen = _seen(stored, spec, status)
-    services.set_state(connection, spec.id, seen.state, seen.reason)
+    service_changes.set_state(connection, spec.id, seen.state, seen.reason)
     if status.ready and stored.accept_loss:
-        services.set_accept_loss(connection, spec.id, 0)  # It was for what is over.
+        service_changes.set_accept_loss(connection, spec.id, 0)  # It was for what is over.
     if status.ready and stored.source is not None and stored.restored_at is None:
-        services.set_restored(connection, spec.id, now)
-    services.set_seen(
+        service_changes.set_restored(connection, spec.id, now)
+    service_changes.set_seen(
         connection,
         spec.id,
         endpoint=seen.endpoint,

@@ -33,12 +33,14 @@ from howdah.control.router_process import RouterProcess
 from howdah.control.services import Services
 from howdah.control.vault import open_vault
 from howdah.domain.catalog import Catalog, default_catalog
+from howdah.domain.drills import DrillJournal
 from howdah.domain.errors import SetupError, Unavailable
 from howdah.domain.instances import InstanceRegistry
 from howdah.domain.routes import Route
 from howdah.domain.settings import Settings
 from howdah.engines.protocol import Engine
 from howdah.security.sealing import ENVIRONMENT_VARIABLE
+from howdah.store.drills import StoredDrills
 from howdah.store.instances import StoredInstances
 from howdah.store.store import Store
 
@@ -55,7 +57,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 class ControlPlane:
     """Used as ``async with ControlPlane(settings, make_engine) as plane``.
 
-    ``make_engine`` gets the registry of instances, which lives in the store; ``host``: None where this
+    ``make_engine`` gets the registry of instances and the journal of drills, which live in the store; ``host``: None where this
     process may change nothing of the machine. Entering raises SetupError when another
     control plane serves the state directory, the store is damaged, or the machine lacks something. Leaving stops the
     loops; the servers and the router go on.
@@ -77,7 +79,7 @@ class ControlPlane:
     def __init__(
         self,
         settings: Settings,
-        make_engine: Callable[[InstanceRegistry], Engine],
+        make_engine: Callable[[InstanceRegistry, DrillJournal], Engine],
         *,
         clock: Clock = utc_now,
         host: Host | None = None,
@@ -159,7 +161,7 @@ class ControlPlane:
         stack.callback(publisher.stop)
         await self._publish_all()
 
-        engine = self._make_engine(StoredInstances(self.store))
+        engine = self._make_engine(StoredInstances(self.store), StoredDrills(self.store))
         await engine.start()
         stack.push_async_callback(engine.close)
         effects, settings = Effects(), self.settings.backup

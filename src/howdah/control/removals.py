@@ -19,7 +19,7 @@ from howdah.domain.services import ServiceSpec
 from howdah.domain.settings import BackupSettings
 from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Engine, Removal
-from howdah.store import deleted, instances, services
+from howdah.store import deleted, instances, service_changes, services
 from howdah.store.services import StoredService
 from howdah.store.store import Store
 
@@ -74,7 +74,7 @@ class Removals:
 
         def forget(connection: Connection) -> None:
             instances.remove_all(connection, service)
-            services.remove(connection, service)
+            service_changes.remove(connection, service)
             if kept is not None:
                 deleted.add(connection, kept)
 
@@ -148,5 +148,5 @@ class Removals:
         if reason != service.state_reason:
             with suppress(Unavailable):
                 await self._store.write(
-                    lambda connection: services.set_state(connection, service.id, ServiceState.DELETING, reason)
+                    lambda connection: service_changes.set_state(connection, service.id, ServiceState.DELETING, reason)
                 )

@@ -34,7 +34,7 @@ from howdah.domain.states import HaType, ServiceState
 from howdah.domain.tags import PROTECTED, Tag, check_tags, is_protected
 from howdah.engines.protocol import Engine
 from howdah.security.scram import verifier
-from howdah.store import hostnames, organizations, secrets, services
+from howdah.store import hostnames, organizations, secrets, service_changes, services
 from howdah.store.services import StoredService
 from howdah.store.store import Store
 
@@ -118,7 +118,7 @@ class Services:
             check_quota(
                 connection, service.organization, self._settings.quota, services=1, storage_gib=service.storage_gib
             )
-            services.add(connection, stored)
+            service_changes.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))
             if service.ha_type is not HaType.NONE:
@@ -210,7 +210,7 @@ class Services:
                 )
             if service.state is not ServiceState.DELETING:
                 self.note(connection, by, service, ActivityType.SERVICE_DELETE, described(service))
-            services.set_state(connection, id, ServiceState.DELETING)
+            service_changes.set_state(connection, id, ServiceState.DELETING)
 
         await self._store.write(write, makes_room=True)
         self._reconciler.effects.gone(id)
@@ -234,7 +234,7 @@ class Services:
                     f"the password of a read replica is that of its primary; set it there: {stored.follows}"
                 )
             version = stored.password_version + 1
-            services.set_password_version(connection, id, version)
+            service_changes.set_password_version(connection, id, version)
             for one in (id, *services.followers_within(connection, id)):
                 secrets.put(connection, one, self._vault.seal(one, passwords))
             how = "a generated password" if password is None else "a given password"

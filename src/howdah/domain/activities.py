@@ -35,7 +35,9 @@ class ActivityType(StrEnum):
     SERVICE_UPDATE = "service_update"
     SERVICE_UPDATE_SIZE = "service_update_size"
     SERVICE_UPDATE_HA_TYPE = "service_update_ha_type"
+    SERVICE_FAILOVER = "service_failover"
     SERVICE_SWITCHOVER = "service_switchover"
+    SERVICE_SWITCHOVER_END = "service_switchover_end"
     SERVICE_ACCEPT_DATA_LOSS = "service_accept_data_loss"
     SERVICE_PROMOTE = "service_promote"
     SERVICE_UPDATE_TAGS = "service_update_tags"
@@ -45,6 +47,7 @@ class ActivityType(StrEnum):
     SERVICE_CREATE_READ_REPLICA = "service_create_read_replica"
     BACKUP_CREATE = "backup_create"
     DRILL_CREATE = "drill_create"
+    DRILL_END = "drill_end"
     BACKUPS_PURGE = "backups_purge"
 
 

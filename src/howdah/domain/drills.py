@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
+
+from howdah.domain.ids import TimelineId
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,9 @@ class Drilled:
     results: tuple[DrillResult, ...] = ()
     under_way: DrillProgress | None = None
     next_at: datetime | None = None
+
+
+class DrillJournal(Protocol):
+    """Who is told what drills found."""
+
+    async def ended(self, timeline: TimelineId, result: DrillResult) -> None: ...

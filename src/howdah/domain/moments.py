@@ -22,3 +22,9 @@ def parse_moment(text: str, called: str) -> datetime:
         f"{called} {text[:60]!a} is no moment; it must be like 2026-11-25T09:30:00Z or"
         " 2026-11-25T10:30:00.250000+01:00, with at most six digits of a second"
     )
+
+
+def text(moment: datetime) -> str:
+    """RFC 3339 in UTC, with as many digits as it needs."""
+    spelled = moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+    return spelled.rstrip("0").rstrip(".") + "Z"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
 
+from howdah.domain.activities import SYSTEM, Activity, ActivityType, Deed
 from howdah.domain.errors import Conflict
-from howdah.domain.failovers import RoleChange
+from howdah.domain.failovers import ChangeKind, RoleChange
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance, Role
-from howdah.store import role_changes
+from howdah.store import activities, role_changes, services
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import instances
@@ -33,6 +35,10 @@ _OF = Prepared(
     .order_by(instances.c.role != Role.PRIMARY, instances.c.id)
 )
 _ALL = Prepared(select(*_COLUMNS).order_by(instances.c.id))
+_TOLD = {
+    ChangeKind.FAILOVER: ActivityType.SERVICE_FAILOVER,
+    ChangeKind.SWITCHOVER: ActivityType.SERVICE_SWITCHOVER_END,
+}
 
 
 class StoredInstances:
@@ -66,6 +72,7 @@ class StoredInstances:
             _put(connection, former)  # First: there is never more than one primary.
             _put(connection, new)
             role_changes.put(connection, change)
+            _tell(connection, change)
 
         await self._store.write(write)
 
@@ -85,6 +92,17 @@ class StoredInstances:
 
 def remove_all(connection: Connection, service: ServiceId) -> None:
     connection.execute(delete(instances).where(instances.c.service == str(service.uuid)))
+
+
+def _tell(connection: Connection, change: RoleChange) -> None:
+    """Beside the record, which goes with the service: what happened to it outlives it."""
+    if (stored := services.within(connection, change.service)) is not None:
+        kind = _TOLD[change.kind]
+        what = (
+            f"{change.cause}; from {change.former} to {change.new} at LSN {change.position or 'unknown'} ({change.id})"
+        )
+        deed = Deed(kind, what, change.service)
+        activities.add(connection, Activity(uuid4(), change.at, stored.service.organization, SYSTEM, deed))
 
 
 def _put(connection: Connection, instance: Instance) -> None:

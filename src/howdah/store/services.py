@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, select
 
 from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Size
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.services import Endpoint, Service
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
-from howdah.domain.tags import Tag
+from howdah.store.endpoints import decode_endpoints
 from howdah.store.prepared import Prepared
 from howdah.store.store import Store
 from howdah.store.tables import hostnames, secrets, services
-from howdah.store.tags import decode_tags, encode_tags
-from howdah.store.times import from_ms, maybe_from_ms, maybe_from_us, maybe_to_us, to_ms
+from howdah.store.tags import decode_tags
+from howdah.store.times import from_ms, maybe_from_ms, maybe_from_us, to_ms
 
 PASSWORD = "password"
 """The kind of the sealed secret that is read together with a service."""
@@ -114,6 +112,8 @@ _WITH_PASSWORD = _NAMED.outerjoin(secrets, (secrets.c.service == services.c.id) 
 _ID = services.c.id == bindparam("id")
 _STORED = select(*_SERVICE, *_MORE).select_from(_NAMED).where(_ID)
 
+_OF_TIMELINE = select(*_SERVICE).select_from(_NAMED).where(services.c.timeline == bindparam("timeline"))
+
 _VISIBLE = Prepared(
     select(*_SERVICE, secrets.c.sealed)
     .select_from(_WITH_PASSWORD)
@@ -199,99 +199,14 @@ def place(store: Store, service: ServiceId) -> Place | None:
         return None
     state, restart, host, port, ha_type, standbys = row
     return Place(
-        service, ServiceState(state), restart, _endpoint(host, port), HaType(ha_type), _decode_endpoints(standbys)
+        service, ServiceState(state), restart, _endpoint(host, port), HaType(ha_type), decode_endpoints(standbys)
     )
 
 
-def add(connection: Connection, stored: StoredService) -> None:
-    """Without its hostname and secrets."""
-    service = stored.service
-    connection.execute(
-        insert(services).values(
-            id=str(service.id.uuid),
-            organization=str(service.organization),
-            name=service.name,
-            provider=service.provider,
-            region=service.region,
-            size=service.size.name,
-            vcpus=service.size.vcpus,
-            memory_gib=service.size.memory_gib,
-            storage_gib=service.storage_gib,
-            arch=service.size.arch,
-            postgres_version=service.postgres_version,
-            ha_type=service.ha_type,
-            tags=encode_tags(service.tags),
-            is_primary=service.is_primary,
-            state=service.state,
-            state_reason=service.state_reason,
-            created_at=to_ms(service.created_at),
-            ca_certificates=stored.ca_certificates,
-            certificate=stored.certificate,
-            certificate_renew_at=to_ms(stored.renew_at),
-            restart=stored.restart,
-            restart_seen=stored.restart_seen,
-            password_version=stored.password_version,
-            timeline=str(stored.timeline.uuid),
-            source_timeline=None if stored.source is None else str(stored.source.timeline.uuid),
-            restore_target=None if stored.source is None else maybe_to_us(stored.source.target),
-            backup=stored.backup,
-            follows=None if stored.follows is None else str(stored.follows.uuid),
-            standbys=_encode_endpoints(stored.standbys),
-        )
-    )
-
-
-def set_name(connection: Connection, service: ServiceId, name: str) -> None:
-    _update(connection, service, name=name)
-
-
-def set_tags(connection: Connection, service: ServiceId, tags: Sequence[Tag]) -> None:
-    _update(connection, service, tags=encode_tags(tags))
-
-
-def set_certificate(connection: Connection, service: ServiceId, certificate: str, renew_at: datetime) -> None:
-    _update(connection, service, certificate=certificate, certificate_renew_at=to_ms(renew_at))
-
-
-def set_password_version(connection: Connection, service: ServiceId, version: int) -> None:
-    _update(connection, service, password_version=version)
-
-
-def set_restart(connection: Connection, service: ServiceId, restart: int) -> None:
-    _update(connection, service, restart=restart)
-
-
-def set_backup(connection: Connection, service: ServiceId, backup: int) -> None:
-    _update(connection, service, backup=backup)
-
-
-def set_ha_type(connection: Connection, service: ServiceId, ha_type: HaType) -> None:
-    _update(connection, service, ha_type=ha_type)
-
-
-def set_size(connection: Connection, service: ServiceId, size: Size) -> None:
-    _update(
-        connection,
-        service,
-        size=size.name,
-        vcpus=size.vcpus,
-        memory_gib=size.memory_gib,
-        storage_gib=size.storage_gib,
-        arch=size.arch,
-    )
-
-
-def set_switchover(connection: Connection, service: ServiceId, number: int) -> None:
-    _update(connection, service, switchover=number)
-
-
-def set_accept_loss(connection: Connection, service: ServiceId, number: int) -> None:
-    _update(connection, service, accept_loss=number)
-
-
-def set_independent(connection: Connection, service: ServiceId) -> None:
-    """A read replica follows nobody any more."""
-    _update(connection, service, follows=None, is_primary=True)
+def of_timeline(connection: Connection, timeline: TimelineId) -> Service | None:
+    """The service whose WAL that is; inside a transaction."""
+    row = connection.execute(_OF_TIMELINE, {"timeline": str(timeline.uuid)}).one_or_none()
+    return None if row is None else _service(tuple(row))
 
 
 def followers(store: Store, service: ServiceId) -> list[ServiceId]:
@@ -304,46 +219,9 @@ def followers_within(connection: Connection, service: ServiceId) -> list[Service
     return [ServiceId(UUID(row[0])) for row in connection.execute(_FOLLOWERS, {"service": str(service.uuid)})]
 
 
-def set_restored(connection: Connection, service: ServiceId, at: datetime) -> None:
-    _update(connection, service, restored_at=to_ms(at))
-
-
 def readers(store: Store, timeline: TimelineId) -> list[ServiceId]:
     """Services whose restoration from this timeline is not over."""
     return [ServiceId(UUID(row[0])) for row in store.all(_READERS, {"timeline": str(timeline.uuid)})]
-
-
-def set_state(connection: Connection, service: ServiceId, state: ServiceState, reason: str | None = None) -> None:
-    _update(connection, service, state=state, state_reason=reason)
-
-
-def set_seen(
-    connection: Connection,
-    service: ServiceId,
-    *,
-    endpoint: Endpoint | None,
-    restart_seen: int,
-    earliest_restore: datetime | None,
-    standbys: Sequence[Endpoint],
-) -> None:
-    _update(
-        connection,
-        service,
-        host=None if endpoint is None else endpoint.host,
-        port=None if endpoint is None else endpoint.port,
-        restart_seen=restart_seen,
-        earliest_restore=maybe_to_us(earliest_restore),
-        standbys=_encode_endpoints(standbys),
-    )
-
-
-def remove(connection: Connection, service: ServiceId) -> None:
-    """With its hostnames and secrets."""
-    connection.execute(delete(services).where(services.c.id == str(service.uuid)))
-
-
-def _update(connection: Connection, service: ServiceId, **values: Any) -> None:
-    connection.execute(update(services).where(services.c.id == str(service.uuid)).values(**values))
 
 
 def _service(row: tuple[Any, ...]) -> Service:
@@ -388,7 +266,7 @@ def _stored(row: tuple[Any, ...]) -> StoredService:
         switchover=switchover,
         accept_loss=accept_loss,
         follows=None if follows is None else ServiceId(UUID(follows)),
-        standbys=_decode_endpoints(standbys),
+        standbys=decode_endpoints(standbys),
     )
 
 
@@ -398,11 +276,3 @@ def _timeline(text: str) -> TimelineId:
 
 def _endpoint(host: str | None, port: int | None) -> Endpoint | None:
     return None if host is None or port is None else Endpoint(host, port)
-
-
-def _encode_endpoints(endpoints: Sequence[Endpoint]) -> str:
-    return json.dumps([[endpoint.host, endpoint.port] for endpoint in endpoints])
-
-
-def _decode_endpoints(text: str) -> tuple[Endpoint, ...]:
-    return () if text == "[]" else tuple(Endpoint(host, port) for host, port in json.loads(text))

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from howdah.backup.errors import DamageError, NotRestorableError
-from howdah.backup.restorable import Contents, plan, text, window
+from howdah.backup.restorable import Contents, plan, window
 from howdah.backup.wal import SEGMENT_BYTES, Segment, StoredWal, lsn_text
 from howdah.domain.backups import BackupKind, BaseBackup, Gap
+from howdah.domain.moments import text
 
 START = datetime(2026, 11, 25, 9, tzinfo=UTC)
 

@@ -24,7 +24,7 @@ from howdah.domain.organizations import Organization
 from howdah.domain.services import Service
 from howdah.domain.states import HaType, PostgresVersion, ServiceState
 from howdah.domain.tags import Tag
-from howdah.store import deleted, hostnames, migrate, organizations, secrets, services
+from howdah.store import deleted, hostnames, migrate, organizations, secrets, service_changes, services
 from howdah.store.instances import StoredInstances
 from howdah.store.services import StoredService
 from howdah.store.store import Store
@@ -66,7 +66,7 @@ async def add_service(store: Store) -> Service:
 
     def write(connection: Connection) -> None:
         organizations.add(connection, organization)
-        services.add(connection, StoredService(service, "ca", "certificate", NOW, 0, 0, 1, None, timeline))
+        service_changes.add(connection, StoredService(service, "ca", "certificate", NOW, 0, 0, 1, None, timeline))
         hostnames.add(connection, service_id, service.hostname)
         secrets.put(connection, service_id, {"password": b"sealed-password-bytes"})
 
@@ -169,7 +169,7 @@ async def test_reads_in_a_snapshot_see_one_state(store: Store) -> None:
     service = await add_service(store)
 
     def rename(connection: Connection) -> None:
-        services.set_name(connection, service.id, "renamed")
+        service_changes.set_name(connection, service.id, "renamed")
 
     with store.snapshot():
         assert services.of(store, service.organization)[0].name == "n"
@@ -183,7 +183,7 @@ async def test_reads_in_a_snapshot_see_one_state(store: Store) -> None:
 async def test_nothing_of_a_removed_service_stays_in_the_files(store: Store) -> None:
     service = await add_service(store)
     assert any(b"sealed-password-bytes" in file.read_bytes() for file in store.path.parent.iterdir())
-    await store.write(lambda connection: services.remove(connection, service.id))
+    await store.write(lambda connection: service_changes.remove(connection, service.id))
     await store.forget()
     for file in store.path.parent.iterdir():
         content = file.read_bytes()
@@ -225,7 +225,7 @@ async def test_a_service_with_instances_cannot_be_removed(store: Store) -> None:
     service = await add_service(store)
     await StoredInstances(store).put(Instance(InstanceId.new(), service.id, 20_000, None))
     with pytest.raises(IntegrityError):
-        await store.write(lambda connection: services.remove(connection, service.id))
+        await store.write(lambda connection: service_changes.remove(connection, service.id))
 
 
 async def test_a_store_that_another_process_holds_is_unavailable(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup
-from howdah.domain.drills import Drilled
+from howdah.domain.drills import Drilled, DrillJournal
 from howdah.domain.errors import SetupError, Unavailable
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
@@ -65,6 +65,7 @@ class LocalEngine:
         settings: Settings,
         registry: InstanceRegistry,
         *,
+        journal: DrillJournal | None = None,
         launcher: Launcher | None = None,
         progress: Progress | None = None,
         probe: ProbeTimes | None = None,
@@ -72,6 +73,7 @@ class LocalEngine:
     ) -> None:
         self._settings = settings
         self._registry = registry
+        self._journal = journal
         self._launcher = launcher
         self._progress: Progress = progress or _log.info
         self._probe_times = probe or ProbeTimes()
@@ -221,7 +223,7 @@ class LocalEngine:
         archives = Archives(self._settings.backup, machine.layout, self._changes.put_nowait)
         self._restorations = Restorations(archives, machine.layout.pool)
         await asyncio.to_thread(self._restorations.tidy)
-        self._drills = Drills(archives, machine.layout.pool, machine.binaries, self._settings.backup)
+        self._drills = Drills(archives, machine.layout.pool, machine.binaries, self._settings.backup, self._journal)
         await self._drills.start()
         archives.start((self._restorations.reads, self._drills.reads))
         self._archives = archives

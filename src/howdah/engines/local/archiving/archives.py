@@ -13,9 +13,10 @@ import structlog
 from howdah.backup.archive import Archive, open_archive
 from howdah.backup.assemble import contents
 from howdah.backup.errors import StoreError
-from howdah.backup.restorable import Contents, plan, text, window
+from howdah.backup.restorable import Contents, plan, window
 from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.ids import ServiceId, TimelineId
+from howdah.domain.moments import text
 from howdah.domain.services import ServiceSpec
 from howdah.domain.settings import BackupSettings
 from howdah.engines.local.archiving.backing_up import Shared

@@ -15,7 +15,7 @@ import structlog
 from howdah.backup.confined import can_confine
 from howdah.backup.errors import BackupError, NotRestorableError
 from howdah.backup.programs import Programs
-from howdah.domain.drills import Drilled, DrillProgress, DrillResult
+from howdah.domain.drills import Drilled, DrillJournal, DrillProgress, DrillResult
 from howdah.domain.errors import HowdahError, Unavailable
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
@@ -67,7 +67,7 @@ class _Work:
 
 
 class Drills:
-    """``pool``: a directory on the file system of the services."""
+    """``pool``: a directory on the file system of the services. ``journal``: None where nobody is to be told."""
 
     def __init__(
         self,
@@ -75,8 +75,10 @@ class Drills:
         pool: Path,
         binaries: Mapping[PostgresVersion, Binaries],
         settings: BackupSettings,
+        journal: DrillJournal | None = None,
     ) -> None:
         self._archives = archives
+        self._journal = journal
         self._directory = pool / DIRECTORY
         self._binaries = binaries
         self._interval = timedelta(days=settings.drill_interval_days)
@@ -192,6 +194,9 @@ class Drills:
             async with self._turns:
                 work.reading = True
                 result = await self._drill(work)
+            if self._journal is not None:
+                await self._journal.ended(work.timeline, result)
+            # Last: what is not in the archive is done again, and what was found is told again.
             await run_whole(self._archives.archive.timeline(work.timeline).put_drill, result)
         except _AbandonedError:
             return True
