@@ -77,6 +77,12 @@ def test_problems_are_listed_and_the_command_fails(archiving: Server, service: d
     assert re.split(r" {2,}", row)[1] == "FAILED"
     assert re.fullmatch(r"problem: \S+/base.tar.zst is damaged \(its SHA-256 .*", problem)
     assert json.loads(as_json.stdout)["problems"] == [problem.removeprefix("problem: ")]
+    told = archiving.activities(service["id"], "drill_end")
+    assert [f"it found: {problem.removeprefix('problem: ')[:100]}" in one["changes"] for one in told[:2]] == [
+        True,
+        True,
+    ]
+    assert ", all is well: " in told[-1]["changes"]
     shown = howdah("backups", "drills", "shop", state=archiving.state).stdout
     assert shown.count(f"{problem.removeprefix('problem: ')}\n") == 2
 

@@ -8,11 +8,12 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from engine.archived import archived, backed_up, moment, receivers, rows_restored, spool, timeline
+from engine.archived import archive_is, archived, backed_up, moment, receivers, rows_restored, spool, timeline
 from engine.local import QUICK_PROBE, Asked, Rig, connect, query, settle
 from howdah.backup.errors import StoreError
 from howdah.domain.services import ServiceStatus
@@ -37,6 +38,10 @@ async def removed(engine: LocalEngine, asked: Asked) -> None:
 async def kept(engine: LocalEngine, asked: Asked) -> None:
     while await engine.keep_backups(timeline(asked)) is not Removal.REMOVED:
         await asyncio.sleep(0.02)
+
+
+def files_below(place: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in place.rglob("*") if file.is_file()}
 
 
 @contextmanager
@@ -148,9 +153,10 @@ async def test_a_first_base_backup_is_waited_for(rig: Rig, engine: LocalEngine):
 
 async def test_a_receiver_that_hangs_does_not_keep_a_server(rig: Rig, engine: LocalEngine):
     source = archived()
-    await backed_up(engine, source)
+    status = await backed_up(engine, source)
     (receiver,) = receivers(rig, source)
     os.kill(receiver, signal.SIGSTOP)
+    await query(status, "CREATE TABLE not_received ()")
     assert await engine.conclude(source.spec, hurry=False) == "its last WAL is received"
     assert await engine.conclude(source.spec, hurry=True) == "its server ends"
     await removed(engine, source)
@@ -168,3 +174,27 @@ async def test_backups_are_deleted_by_one_while_others_bring_them_to_the_archive
     await asyncio.gather(*keeping[:3], engine.forget_backups(timeline(source)), *keeping[3:])
     assert not spool(rig, source).home.exists()
     assert list((rig.layout.state / "archive").iterdir()) == []
+
+
+async def test_backups_that_were_kept_are_not_overwritten_by_a_service_made_anew(rig: Rig, engine: LocalEngine):
+    source = archived()
+    status = await backed_up(engine, source)
+    await query(status, "CREATE TABLE kept AS SELECT 1 AS n")
+    await concluded(engine, source)
+    await removed(engine, source)
+    await kept(engine, source)
+    archive = rig.layout.state / "archive"
+    before = files_below(archive)
+
+    status = await settle(engine, source)  # What a copy of the store from before its first start asks for.
+    await query(status, "SELECT pg_switch_wal()")
+    found = await archive_is(engine, source, "it is said", lambda found: found.problem)
+    assert found.problem is not None
+    assert "holds the backups of another database" in found.problem
+    assert files_below(archive) == before
+    assert receivers(rig, source) == []
+    assert await rows_restored(engine, source, None) == [1]
+    await concluded(engine, source)
+    await removed(engine, source)
+    await kept(engine, source)
+    assert files_below(archive) == before

@@ -87,6 +87,8 @@ def test_another_server_takes_over(server: Server, fault: str, ha_type: str, ver
     assert FAULTS[fault][1] in change["cause"]
     assert min(change["fencingMs"], change["promotionMs"], change["firstWriteMs"]) > 0
     assert service.server.get(service.id)["hostname"] == service.service["hostname"]
+    (told,) = service.server.activities(service.id, "service_failover")
+    assert told["changes"].startswith(f"{change['cause']}; from {former} to {change['to']} at LSN ")
     if ha_type == "sync":
         assert change["lostBytes"] == 0
         assert writer.missing() == []

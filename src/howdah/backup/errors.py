@@ -17,5 +17,9 @@ class NotRestorableError(BackupError, BadRequest):
     """The moment is outside of what can be restored, or in a gap."""
 
 
+class ForeignError(BackupError):
+    """The archive has the backups of another database: nothing of this one may come among them."""
+
+
 class DamageError(BackupError, BadRequest):
     """Something in the archive is missing or not what was put there."""

@@ -4,14 +4,18 @@ src/include/access/xlog_internal.h."""
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Self
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 _PER_LOG = 0x1_0000_0000 // SEGMENT_BYTES
 _NAME = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+_SYSTEM_IDENTIFIER = struct.Struct("=24xQ")
+"""In XLogLongPageHeaderData, with which each segment begins, after the 24 bytes that every page has."""
 HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 PARTIAL = ".partial"
 ARCHIVED = "archived_wal"
@@ -68,6 +72,15 @@ def lsn(text: str) -> int:
 
 def lsn_text(position: int) -> str:
     return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+
+
+def written_by(path: Path) -> int | None:
+    """The system identifier of the cluster that wrote a segment; None while its first page is not there yet.
+    Raises OSError."""
+    with path.open("rb") as file:
+        page = file.read(_SYSTEM_IDENTIFIER.size)
+    (found,) = _SYSTEM_IDENTIFIER.unpack(page.ljust(_SYSTEM_IDENTIFIER.size, b"\0"))
+    return found or None
 
 
 def history_name(wal_timeline: int) -> str:

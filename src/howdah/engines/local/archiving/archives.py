@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ import structlog
 
 from howdah.backup.archive import Archive, open_archive
 from howdah.backup.assemble import contents
-from howdah.backup.errors import StoreError
+from howdah.backup.errors import ForeignError, StoreError
 from howdah.backup.restorable import Contents, plan, window
 from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.ids import ServiceId, TimelineId
@@ -146,11 +147,12 @@ class Archives:
         async with self._turn(timeline):
             spool, line = self.spool(timeline), self._lines.get(timeline)
             await self._end_receiving(timeline)
-            if line is not None:
-                await line.collect()
-            elif spool.wal.is_dir():
-                async with self._shared.collecting:
-                    await run_whole(Collector(spool, self._archive.timeline(timeline)).collect)
+            with contextlib.suppress(ForeignError):
+                if line is not None:
+                    await line.collect()
+                elif spool.wal.is_dir():
+                    async with self._shared.collecting:
+                        await run_whole(Collector(spool, self._archive.timeline(timeline)).collect)
             await asyncio.to_thread(spool.remove)
             self._lines.pop(timeline, None)
 

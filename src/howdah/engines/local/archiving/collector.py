@@ -10,20 +10,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from howdah.backup.archive import TimelineArchive
-from howdah.backup.errors import BackupError
+from howdah.backup.errors import BackupError, DamageError, ForeignError
 from howdah.backup.packing import Packing
 from howdah.backup.programs import Ended, Programs, records
-from howdah.backup.wal import Segment, StoredWal
+from howdah.backup.wal import Segment, StoredWal, written_by
 from howdah.domain.backups import Gap
 from howdah.engines.local.archiving.spool import Spool, Waiting
 
 _TICK_NS = 50_000_000
+_FOREIGN = (
+    "the archive of this service holds the backups of another database, kept when that was deleted; since then an older"
+    " copy of the store was put back, and the service was made anew: they stay as they are, and nothing of this one is"
+    " archived. Use a new service instead, and delete this one only when those backups are needed no more"
+)
 LOST = "WAL was lost before it reached the archive"
 
 
 @dataclass(slots=True)
 class Collector:
-    """One thread at a time calls it. Raises StoreError when the archive is out of reach, OSError.
+    """One thread at a time calls it. Raises StoreError when the archive is out of reach, ForeignError when it has
+    another database, OSError.
 
     Safe to be killed anywhere: what is put twice is the same, and nothing leaves the spool before it is durably in the
     archive. programs: those of its server. gap_open: WAL is missing, and no base backup is newer than that.
@@ -37,6 +43,7 @@ class Collector:
     settled: bool = True
     _last: StoredWal | None = None
     _loaded: bool = False
+    _owned: bool = False
     _grown: tuple[Segment, int] | None = None
     _packing: tuple[Segment, Packing] | None = None
     _histories: set[str] = field(default_factory=set[str])
@@ -45,6 +52,9 @@ class Collector:
         """One round; returns what was in the spool when it began."""
         self._load()
         waiting = self.spool.waiting()
+        if not self._is_owned(waiting):
+            self.settled = False
+            return waiting
         self.settled = True
         for name in waiting.histories:
             # They stay: a receiver asks for those that it has not, and not every server has all of them.
@@ -77,6 +87,23 @@ class Collector:
             self.gap_open = any(gap.until is None for gap in self.archive.gaps())
             self._last = stored[-1] if stored else None
             self._loaded = True
+
+    def _is_owned(self, waiting: Waiting) -> bool:
+        """Whether what is in the spool may come to the archive; False while that cannot be said yet."""
+        if self._owned or (newest := waiting.newest) is None:
+            return True
+        path = self.spool.whole(newest)
+        try:
+            writer = written_by(path if newest in waiting.complete else self.spool.partial(newest))
+        except FileNotFoundError:  # It has become whole meanwhile.
+            return False
+        if writer is None:
+            return False
+        with suppress(DamageError):  # All of them: nothing is left that could be harmed.
+            if {base.system_identifier for base in self.archive.bases()} - {writer}:
+                raise ForeignError(_FOREIGN)
+        self._owned = True
+        return True
 
     def _put_whole(self, segment: Segment) -> None:
         path = self.spool.whole(segment)

@@ -13,7 +13,7 @@ import structlog
 
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.assemble import contents
-from howdah.backup.errors import DamageError
+from howdah.backup.errors import DamageError, ForeignError
 from howdah.backup.programs import Programs
 from howdah.backup.restorable import window
 from howdah.backup.retention import Expendable, expendable
@@ -66,6 +66,7 @@ class Line:
     _ending: bool = False
     _last: Started | None = None
     _loaded: bool = False
+    _foreign: bool = False
     _growing: Segment | None = None
     _mark: tuple[int, ...] = ()
     _retain_at: float = field(init=False)
@@ -131,10 +132,13 @@ class Line:
 
     async def catch_up(self, seconds: float) -> bool:
         """Have everything that its server has committed until now in the archive; whether that is so within
-        ``seconds``. False too when no server says how much that is: then it is all that came from it.
+        ``seconds``. False too when no server says how much that is: then it is all that came from it. True where it has
+        another database, of which there is no more.
 
         Raises StoreError, OSError.
         """
+        if self._foreign:
+            return True
         deadline = asyncio.get_running_loop().time() + seconds
         wanted: str | None = None
         while True:
@@ -151,7 +155,9 @@ class Line:
         return received_until(self.spool, self._collector.programs, position)
 
     async def is_received(self) -> bool:
-        """Whether all that its server has committed until now has left it."""
+        """Whether all that its server has committed until now has left it, or nobody fetches it."""
+        if self._foreign:
+            return True
         wanted = await self._flushed()
         return wanted is not None and await self._has(wanted)
 
@@ -213,7 +219,8 @@ class Line:
         """Whatever there is to do; returns the seconds after which there is something again, if nothing happens."""
         # First what needs no archive, which may be out of reach.
         await self._keep_limit()
-        await self._receiving.keep(self._serving)
+        if not self._foreign:
+            await self._receiving.keep(self._serving)
         self._mark = self.spool.mark(self._growing)
         if not self._loaded:
             await self._load()
@@ -253,7 +260,12 @@ class Line:
 
     async def _collect(self) -> None:
         async with self._collecting, self.shared.collecting:
-            waiting = await run_whole(self._collector.collect)
+            try:
+                waiting = await run_whole(self._collector.collect)
+            except ForeignError:
+                self._foreign = True
+                await self._receiving.end()
+                raise
         self._growing = waiting.growing
         if self._receiving.paused and not self._ending:
             self._receiving.paused = False

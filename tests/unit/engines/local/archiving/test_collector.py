@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
 from howdah.engines.local.archiving.collector import Collector
 from howdah.engines.local.archiving.spool import Spool
+
+CLUSTER = 7
 
 
 @pytest.fixture
@@ -34,16 +37,21 @@ def segment(number: int) -> Segment:
     return Segment(1, number)
 
 
+def file_of(content: bytes) -> bytes:
+    """A segment with the header that says which cluster wrote it."""
+    return (bytes(24) + struct.pack("=Q", CLUSTER) + content).ljust(SEGMENT_BYTES, b"\0")
+
+
 def receive(spool: Spool, number: int, content: bytes = b"wal") -> None:
     """As a receiver does: it grows under another name, and gets its own when it is whole."""
     spool.partial(segment(number)).unlink(missing_ok=True)
-    spool.whole(segment(number)).write_bytes(content.ljust(SEGMENT_BYTES, b"\0"))
+    spool.whole(segment(number)).write_bytes(file_of(content))
 
 
 def grow(spool: Spool, number: int, content: bytes) -> None:
     path = spool.partial(segment(number))
     before = path.stat().st_mtime_ns if path.exists() else 0
-    path.write_bytes(content.ljust(SEGMENT_BYTES, b"\0"))
+    path.write_bytes(file_of(content))
     os.utime(path, ns=(before + 1_000_000_000, before + 1_000_000_000))
 
 
@@ -87,7 +95,7 @@ def test_the_growing_one_is_put_when_it_has_grown_and_only_then(
     grow(spool, 3, b"one two")
     collector.collect()
     assert archive.fetch_wal(segment(3).name, tmp_path / "back")
-    assert (tmp_path / "back").read_bytes().rstrip(b"\0") == b"one two"
+    assert (tmp_path / "back").read_bytes() == file_of(b"one two")
 
 
 def test_a_write_that_leaves_no_trace_in_the_files_time_is_not_missed(
@@ -95,18 +103,18 @@ def test_a_write_that_leaves_no_trace_in_the_files_time_is_not_missed(
 ) -> None:
     collector = Collector(spool, archive)
     path = spool.partial(segment(3))
-    path.write_bytes(b"one".ljust(SEGMENT_BYTES, b"\0"))
+    path.write_bytes(file_of(b"one"))
     just_now = time.time_ns() + 10_000_000_000  # However long it takes until it is read.
     os.utime(path, ns=(just_now, just_now))
     monkeypatch.setattr(time, "time_ns", lambda: just_now)
     collector.collect()
     assert not collector.settled, "it was written to just now"
     facts = path.stat()
-    path.write_bytes(b"one two".ljust(SEGMENT_BYTES, b"\0"))
+    path.write_bytes(file_of(b"one two"))
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     collector.collect()
     assert archive.fetch_wal(segment(3).name, tmp_path / "back")
-    assert (tmp_path / "back").read_bytes().rstrip(b"\0") == b"one two"
+    assert (tmp_path / "back").read_bytes() == file_of(b"one two")
 
 
 def test_a_jump_is_a_gap_that_begins_where_the_last_known_was(spool: Spool, archive: TimelineArchive) -> None:
@@ -161,3 +169,13 @@ def test_what_cannot_be_put_stays_and_is_put_later(spool: Spool, archive: Timeli
     collector.collect()
     assert stored(archive) == [(3, False), (4, False)]
     assert archive.gaps() == []
+
+
+def test_a_segment_whose_first_page_is_not_there_yet_waits(spool: Spool, archive: TimelineArchive) -> None:
+    collector = Collector(spool, archive)
+    spool.partial(segment(3)).write_bytes(bytes(SEGMENT_BYTES))
+    collector.collect()
+    assert (stored(archive), collector.settled) == ([], False)
+    grow(spool, 3, b"one")
+    collector.collect()
+    assert stored(archive) == [(3, True)]
