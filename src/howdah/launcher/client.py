@@ -73,6 +73,13 @@ class Launcher:
     def shut_down_at(self, instance: Instance) -> int | None:
         return self._call("shut_down_at", instance)
 
+    def read_wal(self, instance: Instance, number: int, offset: int, most: int) -> tuple[str, bytes] | None:
+        found = self._call("read_wal", instance, number, offset, most)
+        return None if found is None else (str(found[0]), bytes(found[1]))
+
+    def write_wal(self, instance: Instance, name: str, offset: int, content: bytes) -> None:
+        self._call("write_wal", instance, name, offset, content)
+
     def find_servers(self, instances: Sequence[Instance]) -> list[tuple[Instance, Started]]:
         found = self._call("find_servers", instances)
         return [(instance, Started(pid, started)) for instance, pid, started in found]

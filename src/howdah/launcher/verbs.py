@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from howdah.domain.instances import Instance
-from howdah.launcher import homes, look, removal
+from howdah.launcher import homes, look, removal, wal
 from howdah.launcher.confinement import Confinement
 from howdah.launcher.files import replace_file
 from howdah.launcher.hosts import HostsBlock
@@ -46,6 +46,7 @@ class Verbs:
                     self.look,
                     self.pid_file,
                     self.shut_down_at,
+                    self.read_wal,
                     self.find_servers,
                     self.exit_status,
                     self.read_log,
@@ -62,6 +63,7 @@ class Verbs:
                     self.discard_data,
                     self.signal,
                     self.kill_all,
+                    self.write_wal,
                 ),
                 *(self.delete, self.delete_leftover, self.remove_empty, self.tidy_sockets),
                 *(self.keep_hosts, self.open_router, self.hold_again),
@@ -151,6 +153,16 @@ class Verbs:
 
     def shut_down_at(self, instance: Instance) -> int | None:
         return look.shut_down_at(self._layout, self._rights, self._checked(instance))
+
+    def read_wal(self, instance: Instance, number: int, offset: int, most: int) -> tuple[str, bytes] | None:
+        """Of a server that has ended."""
+        owner = self._rights.owner(self._checked(instance).uid)
+        return wal.read_wal(self._layout.of(instance).data, owner, int(number), int(offset), int(most))
+
+    def write_wal(self, instance: Instance, name: str, offset: int, content: bytes) -> None:
+        """For a standby that receives nothing any more."""
+        owner = self._rights.owner(self._checked(instance).uid)
+        wal.write_wal(self._layout.of(instance).data, owner, name, int(offset), content)
 
     def signal(self, instance: Instance, pid: int, started: int, number: int) -> None:
         self._servers.signal(self._checked(instance), Started(pid, started), number)

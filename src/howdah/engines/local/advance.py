@@ -9,8 +9,9 @@ from howdah.domain.errors import HowdahError, Unavailable
 from howdah.domain.services import ServiceSecrets, ServiceSpec
 from howdah.engines.local import plan as alone
 from howdah.engines.local.actions.copy import copy
+from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.members import plan as together
-from howdah.engines.local.members.members import Members, Received, Scene
+from howdah.engines.local.members.members import Members, Scene
 from howdah.engines.local.members.plan import Member
 from howdah.engines.local.observed import Observed
 from howdah.engines.local.perform import perform
@@ -19,15 +20,18 @@ from howdah.engines.local.restoring import Restorations
 
 @dataclass(slots=True)
 class Advance:
-    """``failed``: told of each step that failed, and why. problem: of the primary; None while nothing is wrong.
-    moving: the primary is about to be stopped for another one, or has changed. hurt: a step for another server failed.
+    """``received``: what its archive has of what its primary wrote; None without one. ``failed``: told of each step
+    that failed, and why.
+
+    problem: of the primary; None while nothing is wrong. moving: the primary is about to be stopped for another one, or
+    has changed. hurt: a step for another server failed.
     """
 
     members: Members
     restorations: Restorations | None
     spec: ServiceSpec
     secrets: ServiceSecrets
-    received: Received
+    received: Received | None
     failed: Callable[[str, str], None]
     problem: str | None = None
     moving: bool = False

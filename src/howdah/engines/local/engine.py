@@ -26,6 +26,7 @@ from howdah.engines.local.adoption import adopt, adopt_all, tidy
 from howdah.engines.local.advance import Advance
 from howdah.engines.local.allocation import Allocation, number_range
 from howdah.engines.local.archiving.archives import Archives
+from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.archiving.receiver import end_receivers
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
@@ -127,7 +128,7 @@ class LocalEngine:
         members = self._ready_members()
         advance = Advance(
             *(members, self._restorations, spec, secrets),
-            received=partial(self._received, spec.timeline),
+            received=self._received(spec.timeline),
             failed=partial(self._troubles.failed, spec.id),
         )
         await advance.run(members.look(spec, secrets))
@@ -228,11 +229,10 @@ class LocalEngine:
         archives.start((self._restorations.reads, self._drills.reads))
         self._archives = archives
 
-    def _received(self, timeline: TimelineId | None, position: int) -> int | None:
-        """Until where the archive's receiver has what a primary wrote after ``position``. Blocks."""
+    def _received(self, timeline: TimelineId | None) -> Received | None:
         if self._archives is None or timeline is None or (line := self._archives.line(timeline)) is None:
             return None
-        return line.received_until(position)
+        return line.received()
 
     def _archive(self, spec: ServiceSpec, scene: Scene) -> datetime | None:
         """See to it that what the primary writes is archived; the first moment to which it can be restored."""

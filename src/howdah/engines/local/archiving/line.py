@@ -21,7 +21,7 @@ from howdah.backup.wal import Segment
 from howdah.domain.errors import HowdahError
 from howdah.engines.local.archiving.backing_up import BackingUp, Shared, in_words
 from howdah.engines.local.archiving.collector import Collector
-from howdah.engines.local.archiving.received import received_until
+from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.archiving.receiver import Receiver
 from howdah.engines.local.archiving.receiving import Receiving, Serving
 from howdah.engines.local.archiving.slot import flushed_until, has_until
@@ -149,10 +149,9 @@ class Line:
                 return complete
             await asyncio.sleep(_POLL)
 
-    def received_until(self, position: int) -> int | None:
-        """Until where its receiver has what the server wrote from ``position`` (LSN) on; None when it has nothing of
-        that. Blocks."""
-        return received_until(self.spool, self._collector.programs, position)
+    def received(self) -> Received:
+        """What has come from its server."""
+        return Received(self.spool, self.archive, self._collector.programs)
 
     async def is_received(self) -> bool:
         """Whether all that its server has committed until now has left it, or nobody fetches it."""

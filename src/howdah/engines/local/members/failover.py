@@ -16,7 +16,9 @@ from howdah.domain.failovers import ChangeKind, RoleChange
 from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
 from howdah.engines.local.actions.stop import stop
+from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.machine import Machine
+from howdah.engines.local.members.carrying import Carried, carry
 from howdah.engines.local.members.membership import slot_of
 from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.positions import Placed, final_positions
@@ -52,8 +54,9 @@ class Known:
     well_at: float | None = None
 
 
-async def fail_over(machine: Machine, view: View, cause: str, known: Known) -> RoleChange:
-    """Fence the primary, choose the standby that has most, note it, promote it.
+async def fail_over(machine: Machine, view: View, cause: str, known: Known, received: Received | None) -> RoleChange:
+    """Fence the primary, choose the standby that has most, bring it what it lacks where its commits did not wait for
+    it, note it, promote it.
 
     Raises Unavailable when none may take over, OSError when the primary cannot be fenced: then it stays the primary.
     """
@@ -63,7 +66,12 @@ async def fail_over(machine: Machine, view: View, cause: str, known: Known) -> R
     if not await asyncio.to_thread(machine.launcher.kill_all, primary.instance):
         raise Unavailable(f"{cause}, and processes of the primary do not end")
     fenced = time.monotonic()
-    chosen = _choose(view, await final_positions(machine, view.candidates), known)
+    chosen = _furthest(view, await final_positions(machine, view.candidates))
+    carried = Carried(chosen)
+    if not view.waits or view.may_lose:
+        carried = await carry(machine, primary.instance, received, chosen)
+        chosen = carried.placed
+    _check_loss(view, chosen, known)
     change = RoleChange(
         id=uuid4(),
         service=primary.instance.service,
@@ -73,7 +81,7 @@ async def fail_over(machine: Machine, view: View, cause: str, known: Known) -> R
         former=primary.instance.id,
         new=chosen.member.instance.id,
         position=lsn_text(chosen.last),
-        lost_bytes=0 if view.waits and not view.may_lose else None,
+        lost_bytes=0 if carried.everything or (view.waits and not view.may_lose) else None,
         detection_ms=_ms(began - known.well_at) if known.well_at is not None else None,
         fencing_ms=_ms(fenced - began),
     )
@@ -82,18 +90,21 @@ async def fail_over(machine: Machine, view: View, cause: str, known: Known) -> R
     return await _promoted(machine, view, chosen.member, change, began)
 
 
-def _choose(view: View, placed: list[Placed], known: Known) -> Placed:
+def _furthest(view: View, placed: list[Placed]) -> Placed:
     """Raises Unavailable."""
     joined = [one for one in view.standbys if one.instance.joined]
     if not placed:
         raise Unavailable("no standby says how far it is")
     if view.waits and not view.may_lose and len(placed) < len(joined):
         raise Unavailable("a standby that may have commits which the others lack does not say how far it is")
-    chosen = placed[0]
+    return placed[0]
+
+
+def _check_loss(view: View, chosen: Placed, known: Known) -> None:
+    """Raises Unavailable when it is too much."""
     lacks = (known.flushed or 0) - chosen.last
     if view.ha_type is not HaType.SYNC and lacks > LARGEST_LOSS and not view.may_lose:
         raise Unavailable(f"the standby that is furthest lacks {lacks} bytes of WAL")
-    return chosen
 
 
 async def prepare_switchover(machine: Machine, view: View) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +18,7 @@ from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec
 from howdah.engines.local import plan as alone
 from howdah.engines.local.actions.start import Following
 from howdah.engines.local.adoption import adopt
+from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.archiving.receiver import SLOT
 from howdah.engines.local.configuration import Configuration, configuration, max_connections
 from howdah.engines.local.machine import Machine
@@ -45,8 +46,6 @@ PATIENT_SECONDS = 20.0
 _HOST = "127.0.0.1"
 _SOON, _STARTING = 1.0, 0.1
 """Seconds between two looks at what happens by itself."""
-
-Received = Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +127,15 @@ class Members:
         return Scene(membership, view, files, source)
 
     async def change_roles(
-        self, spec: ServiceSpec, secrets: ServiceSecrets, view: View, step: together.Transition, received: Received
+        self,
+        spec: ServiceSpec,
+        secrets: ServiceSecrets,
+        view: View,
+        step: together.Transition,
+        received: Received | None,
     ) -> None:
-        """Who is the primary. ``received``: until where, from an LSN on, anybody else has received what the primary
-        wrote; None when that is not known. Raises Unavailable, OSError."""
+        """Who is the primary. ``received``: what its archive has of what it wrote; None without one.
+        Raises Unavailable, OSError."""
         machine, primary = self.machine, view.primary
         assert primary is not None
         try:
@@ -139,9 +143,9 @@ class Members:
                 case together.FailOver(cause):
                     cause = presentable(cause, machine.layout.of(primary.instance))
                     known = self.known.get(primary.instance.id, Known())
-                    change = await fail_over(machine, view, cause, known)
+                    change = await fail_over(machine, view, cause, known, received)
                     await self._carry_password(spec, secrets, primary, change.new)
-                    if change.lost_bytes is None and change.position is not None:
+                    if change.lost_bytes is None and change.position is not None and received is not None:
                         self._in_background(self._count_loss(change, lsn(change.position), received))
                 case together.Prepare():
                     await prepare_switchover(machine, view)
@@ -268,7 +272,7 @@ class Members:
 
     async def _count_loss(self, change: RoleChange, position: int, received: Received) -> None:
         """What the former primary had written, and the new one never got. It takes longer than all the rest."""
-        if (end := await asyncio.to_thread(received, position)) is not None:
+        if (end := await asyncio.to_thread(received.until, position)) is not None:
             await self.machine.registry.complete(replace(change, lost_bytes=max(0, end - position)))
 
     def _slots(self, spec: ServiceSpec, membership: Membership) -> list[str]:
