@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,16 +122,20 @@ def is_true(running: Running, id: ServiceId) -> bool:
     )
 
 
+@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("command", [create, rename, password, restart, delete])
 async def test_a_new_control_plane_converges_wherever_the_old_one_was_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, stride: int
 ) -> None:
+    """``stride``: how many boundaries are passed over from one kill to the next."""
     whole = Kill(None)
     with boundaries_of(whole, monkeypatch):
         await life_until(whole, tmp_path / "whole", World(), command)
     assert whole.crossed >= 4
     outcomes: set[int] = set()
-    for at in range(1, whole.crossed + 1):
+    first = random.randint(1, stride)
+    print(f"every {stride} boundaries from {first} on")
+    for at in range(first, whole.crossed + 1, stride):
         kill, world, state = Kill(at), World(), tmp_path / f"killed-at-{at}"
         with boundaries_of(kill, monkeypatch):
             await life_until(kill, state, world, command)
@@ -140,4 +145,6 @@ async def test_a_new_control_plane_converges_wherever_the_old_one_was_killed(
             )
             assert isinstance(running.organization, UUID)
             outcomes.add(len(world.servers))
-    assert outcomes == {create: {1, 2}, delete: {0, 1}}.get(command, {1})
+    possible = {create: {1, 2}, delete: {0, 1}}.get(command, {1})
+    assert outcomes <= possible
+    assert stride > 1 or outcomes == possible

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+import pytest
 from control.planes import NEW, Running, running_plane, until
 
 from howdah.domain.ids import ServiceId
@@ -19,6 +20,7 @@ def get_seconds(running: Running, service: ServiceId) -> float:
     return median(once() for _ in range(2_000))
 
 
+@pytest.mark.long
 async def test_a_get_costs_the_same_among_a_thousand_services(tmp_path: Path) -> None:
     async with running_plane(tmp_path / "s") as running:
         services, organization = running.plane.services, running.organization

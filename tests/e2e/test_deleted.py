@@ -98,6 +98,7 @@ def test_a_deleted_service_comes_back_with_its_last_commit_or_as_it_was_before(
     assert deleted(server) == []
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     what="The control plane is killed, again and again, while it deletes a service whose backups are kept",
     then="The deletion goes on; nothing but the archive is left, and all that was committed is restored from it",

@@ -128,7 +128,7 @@ async def test_a_restored_service_is_a_line_of_its_own(rig: Rig, engine: LocalEn
     assert wal[0].startswith("00000001"), "its source goes on where it was"
 
 
-@VERSIONS
+@NEWEST
 async def test_all_kinds_of_content_come_back(rig: Rig, engine: LocalEngine, version: PostgresVersion):
     """Twice over: from a service, and from the service that was restored from that one."""
     source = archived(version)

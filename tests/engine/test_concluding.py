@@ -70,7 +70,7 @@ async def write_until_it_ends(status: ServiceStatus) -> int:
         await connection.close()
 
 
-@pytest.mark.parametrize("version", list(PostgresVersion))
+@pytest.mark.parametrize("version", [pytest.param(PostgresVersion.V17, marks=pytest.mark.long), PostgresVersion.V18])
 async def test_all_that_was_committed_until_its_end_is_restored_and_nothing_else_is_left(
     rig: Rig, engine: LocalEngine, version: PostgresVersion
 ):

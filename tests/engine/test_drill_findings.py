@@ -119,6 +119,7 @@ async def test_wal_that_ends_too_early_is_missed(rig: Rig, engine: LocalEngine, 
     )
 
 
+@pytest.mark.long
 async def test_rows_that_come_and_go_meanwhile_are_no_problem(
     rig: Rig, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ):

@@ -31,7 +31,7 @@ from howdah.engines.local.engine import LocalEngine
 pytestmark = pytest.mark.skipif(not can_confine(), reason="this kernel has no Landlock, or it is switched off")
 
 
-@pytest.mark.parametrize("version", list(PostgresVersion))
+@pytest.mark.parametrize("version", [pytest.param(PostgresVersion.V17, marks=pytest.mark.long), PostgresVersion.V18])
 async def test_a_good_backup_passes_and_says_what_was_checked(rig: Rig, engine: LocalEngine, version: PostgresVersion):
     source = archived(version)
     status = await with_rows(engine, source)
@@ -54,6 +54,7 @@ async def rows_of(status: ServiceStatus) -> int:
     return (await query(status, "SELECT count(*) FROM kept"))[0][0]
 
 
+@pytest.mark.long
 async def test_a_service_whose_server_does_not_run_is_drilled_too(rig: Rig, engine: LocalEngine):
     source = archived()
     await with_rows(engine, source)

@@ -32,7 +32,7 @@ def test_standbys_come_and_go_without_a_client_noticing(server: Server) -> None:
     assert writer.missing() == []
 
 
-@pytest.mark.parametrize("ha_type", ["async", "sync"])
+@pytest.mark.parametrize("ha_type", [pytest.param("async", marks=pytest.mark.long), "sync"])
 def test_a_switchover_loses_nothing_and_can_be_repeated(server: Server, ha_type: str) -> None:
     service = with_standbys(server, ha_type, postgresVersion="18" if ha_type == "sync" else "17")
     seen = {service.primary().instance}
@@ -97,7 +97,7 @@ def test_commits_wait_for_a_standby_and_go_on_when_one_is_back(server: Server) -
     assert service.sql("SELECT number FROM waited") == [(1,)]
 
 
-@pytest.mark.parametrize("ha_type", ["none", "async", "sync"])
+@pytest.mark.parametrize("ha_type", [*(pytest.param(one, marks=pytest.mark.long) for one in ("none", "async")), "sync"])
 def test_another_size_is_in_effect_on_every_server_and_interrupts_little(server: Server, ha_type: str) -> None:
     service = with_standbys(server, ha_type)
     standbys = {"none": 0, "async": 1, "sync": 2}[ha_type]

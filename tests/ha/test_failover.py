@@ -137,6 +137,7 @@ def test_a_lost_standby_is_not_noticed_by_clients_and_comes_back(server: Server)
     assert service.changes() == []
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     "A standby is promoted from inside, by its tenant",
     "it is fenced before its name reaches anybody, and made anew",

@@ -22,7 +22,7 @@ from howdah.launcher.processes import children
 # Taken out: Howdah refuses variables that it does not know.
 SEED = int(os.environ.pop("HOWDAH_HISTORY_SEED", random.SystemRandom().randrange(1_000_000)))
 MINUTES = float(os.environ.pop("HOWDAH_HISTORY_MINUTES", "10"))
-SHORT_SECONDS = 30.0
+SHORT_SECONDS = 15.0
 HEALS_SECONDS = 120.0
 
 

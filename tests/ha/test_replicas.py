@@ -97,6 +97,7 @@ def test_a_deleted_replica_frees_its_slot(server: Server) -> None:
     eventually("its slot is free", lambda: primary.sql(slots) == [(0,)])
 
 
+@pytest.mark.long
 def test_a_replica_comes_back_by_itself_when_what_it_needs_is_gone(server: Server) -> None:
     primary = with_standbys(server, "none")
     replica = replica_of(primary)
