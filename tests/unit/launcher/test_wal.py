@@ -70,9 +70,9 @@ def test_what_its_tenant_planted_is_not_touched(data: Path, tmp_path: Path, plan
     victim.write_bytes(b"secret".ljust(SEGMENT_BYTES, b"\0"))
     assert callable(plant)
     plant(data, victim)
-    with pytest.raises(OSError):  # noqa: PT011  # which one is the system's affair
+    with pytest.raises(OSError):  # which one is the system's affair
         write_wal(data, ME, NAME, 0, b"harm")
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(OSError):
         read_wal(data, ME, 5, 0, 6)
     assert victim.read_bytes()[:6] == b"secret"
     assert all(path.read_bytes()[:4] != b"harm" for path in victim.parent.iterdir())

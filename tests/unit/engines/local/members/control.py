@@ -13,7 +13,6 @@ from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Role
 from howdah.engines.local import plan as alone
 from howdah.engines.local.members import failover, leaving, plan
-from howdah.engines.local.members.failover import Known
 from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.positions import Placed
 
@@ -77,7 +76,7 @@ def _change_roles(world: World, view: View, change: plan.Transition) -> Steps:
                     placed.append(Placed(member, len(server.wal)))
                 yield "read a position"
             placed.sort(key=lambda one: (-one.last, one.member.instance.id.ubid))
-            chosen = failover._choose(view, placed, Known())
+            chosen = failover._furthest(view, placed)
             yield from _exchange(world, view, former, chosen.member, joined=False)
         case plan.Prepare():
             if not any(world.receives(one) is former for one in world.members()):
