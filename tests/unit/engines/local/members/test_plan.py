@@ -183,8 +183,9 @@ def _happen_to(world: World, leader: Server, server: Server, event: str) -> None
             world.commit(server)
 
 
-def heal(world: World, plane: Plane) -> None:
-    """Nothing breaks any more."""
+def heal(world: World, plane: Plane) -> bool:
+    """Nothing breaks any more. Whether it becomes whole again: not where a new primary lost its data while it took
+    over, which leaves none that counts with any (docs/high-availability.md)."""
     for number in range(400):
         for server in world.servers.values():
             if server.process is not None:
@@ -198,10 +199,11 @@ def heal(world: World, plane: Plane) -> None:
         plane.step()
         world.check()
         if world.is_whole() and plane.steps is None:
-            return
+            return True
         if number == 200:  # Its user is told what to do when data of two members are gone.
             world.accept_loss = world.changes + 1
-    raise AssertionError(f"it does not heal: {world}")
+    assert world.is_lost(), f"it does not heal: {world}"
+    return False
 
 
 @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
@@ -213,5 +215,4 @@ def test_nothing_that_must_never_happen_does(ha_type: HaType, happening: list[tu
         note(f"{event} {number}")
         happen(world, plane, event, number)
         world.check()
-    heal(world, plane)
-    assert world.acknowledged <= set(world.primary_wal())
+    assert not heal(world, plane) or world.acknowledged <= set(world.primary_wal())

@@ -278,6 +278,13 @@ class World:
         """What may be lost is lost."""
         self.acknowledged &= set(leader.wal)
 
+    def is_lost(self) -> bool:
+        """Whether nobody who counts has data."""
+        counting = (
+            one for one in self.members() if one is self.primary() or (one.registered and one.registered.joined)
+        )
+        return not any(one.data for one in counting)
+
     def is_whole(self) -> bool:
         leader = self.primary()
         if leader is None or leader.registered is None or not leader.writes:
