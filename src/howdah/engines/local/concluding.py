@@ -5,14 +5,15 @@ from __future__ import annotations
 from howdah.domain.services import ServiceSpec
 from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.archiving.archives import Archives
-from howdah.engines.local.archiving.receiving import Serving
+from howdah.engines.local.archiving.receiving import Relay, Serving
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observed import Observed, Phase
 from howdah.launcher.servers import Started
 
 
-def serving_of(machine: Machine, spec: ServiceSpec, seen: Observed) -> Serving | None:
-    """Its server as archiving needs it; None while there is none that lets clients in."""
+def serving_of(machine: Machine, spec: ServiceSpec, seen: Observed, relay: Relay | None = None) -> Serving | None:
+    """Its server as archiving needs it; None while there is none that lets clients in. Without a relay for what comes
+    last: a server that ends waits for those who are connected to it, and them alone."""
     instance, running = seen.instance, seen.running
     if not _is_used(spec, seen) or instance is None or running is None or running.phase is not Phase.READY:
         return None
@@ -25,6 +26,7 @@ def serving_of(machine: Machine, spec: ServiceSpec, seen: Observed) -> Serving |
         port=instance.port,
         storage_gib=spec.size.storage_gib,
         asked=spec.backup,
+        relay=relay,
     )
 
 

@@ -239,7 +239,7 @@ class LocalEngine:
         if self._archives is None or spec.follows is not None:
             return None
         seen = scene.primary.seen if scene.primary is not None else Observed(instance=None)
-        serving = serving_of(self._ready_machine(), spec, seen)
+        serving = serving_of(self._ready_machine(), spec, seen, self._ready_members().relay(scene))
         line = self._archives.follow(spec, serving)
         return None if line is None else line.earliest
 

@@ -289,7 +289,8 @@ class Line:
         """Whether everything until that position has been received."""
         if (serving := self._serving) is not None:
             with suppress(HowdahError):
-                return await has_until(serving.sockets, serving.port, until, pid=serving.process.pid)
+                sender = serving.sender
+                return await has_until(sender.sockets, sender.port, until, pid=sender.process.pid)
         return False
 
     def _backed_up(self) -> None:

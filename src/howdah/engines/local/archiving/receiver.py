@@ -13,7 +13,7 @@ from howdah.backup.programs import Programs
 from howdah.backup.wal import SEGMENT_BYTES
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.binaries import Binaries
-from howdah.launcher.processes import all_pids, has_ended, inspect_process, started_at
+from howdah.launcher.processes import ProcessFacts, all_pids, has_ended, inspect_process, started_at
 from howdah.launcher.servers import Started
 
 SLOT = "howdah_archive"
@@ -46,14 +46,17 @@ CLIENT = {
 """The environment of libpq in programs of ours that replicate."""
 
 _PROGRAM = "pg_receivewal"
+_PORT, _SLOT = "--port=", "--slot="
 
 
 @dataclass(slots=True)
 class Receiver:
-    """A running one. ``handle``: its pidfd."""
+    """A running one. ``handle``: its pidfd. ``port``: of the server that it receives from; ``slotted``: by its slot."""
 
     process: Started
     handle: int
+    port: int
+    slotted: bool
 
     @property
     def ended(self) -> bool:
@@ -71,13 +74,14 @@ class Receiver:
         os.close(self.handle)
 
 
-def start_receiver(binaries: Binaries, spool: Spool, sockets: Path, port: int) -> Receiver:
-    """It goes on from the newest file in the spool, else from where its slot begins. Raises OSError."""
+def start_receiver(binaries: Binaries, spool: Spool, sockets: Path, port: int, *, slot: str | None) -> Receiver:
+    """It goes on from the newest file in the spool, else from where its slot begins, or without one from where the
+    server is now. Raises OSError."""
     spool.make()
     environment = binaries.environment | CLIENT | {"PGAPPNAME": NAME}
     command = Programs(binaries.root / "bin", environment).command(
-        *(_PROGRAM, f"--directory={spool.wal}", f"--slot={SLOT}", "--status-interval=1"),
-        *(f"--host={sockets}", f"--port={port}", "--username=postgres", "--no-password"),
+        *(_PROGRAM, f"--directory={spool.wal}", *([] if slot is None else [f"{_SLOT}{slot}"]), "--status-interval=1"),
+        *(f"--host={sockets}", f"{_PORT}{port}", "--username=postgres", "--no-password"),
         write=[spool.wal],
         largest=LARGEST_FILE,
         outlives=True,
@@ -97,7 +101,7 @@ def start_receiver(binaries: Binaries, spool: Spool, sockets: Path, port: int) -
     finally:
         os.close(output)
     child.returncode = 0  # Nobody waits for this object; ``close`` reaps the process.
-    return Receiver(Started(child.pid, started_at(child.pid)), os.pidfd_open(child.pid))
+    return Receiver(Started(child.pid, started_at(child.pid)), os.pidfd_open(child.pid), port, slot is not None)
 
 
 def find_receivers(spools: Path) -> dict[Path, Receiver]:
@@ -111,10 +115,17 @@ def find_receivers(spools: Path) -> dict[Path, Receiver]:
             place = Path(argument.removeprefix("--directory="))
             if argument.startswith("--directory=") and place.parent.parent == spools:
                 try:
-                    found[place.parent] = Receiver(Started(pid, facts.started), os.pidfd_open(pid))
+                    found[place.parent] = _found(pid, facts)
                 except ProcessLookupError:
                     continue
     return found
+
+
+def _found(pid: int, facts: ProcessFacts) -> Receiver:
+    """Raises ProcessLookupError when it has ended."""
+    ports = [one.removeprefix(_PORT) for one in facts.arguments if one.startswith(_PORT)]
+    slotted = any(one.startswith(_SLOT) for one in facts.arguments)
+    return Receiver(Started(pid, facts.started), os.pidfd_open(pid), int(ports[0]) if ports else 0, slotted)
 
 
 def end_receivers(spools: Path) -> None:

@@ -10,8 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from howdah.engines.local.archiving.receiver import Receiver, start_receiver
-from howdah.engines.local.archiving.slot import ensure_slot
+from howdah.backup.wal import Segment
+from howdah.engines.local.archiving.receiver import SLOT, Receiver, start_receiver
+from howdah.engines.local.archiving.slot import ensure_slot, move_slot
 from howdah.engines.local.archiving.spool import Spool
 from howdah.engines.local.archiving.whole import run_whole
 from howdah.engines.local.binaries import Binaries
@@ -29,8 +30,18 @@ _NO_COMPLAINT = "not renaming"
 
 
 @dataclass(frozen=True, slots=True)
+class Relay:
+    """A standby that has all commits and sends them on, so that its primary need not."""
+
+    process: Started
+    sockets: Path
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
-    """A server that lets clients in. ``storage_gib``: what it may store. ``asked``: as in ``ServiceSpec.backup``."""
+    """A server that lets clients in. ``storage_gib``: what it may store. ``asked``: as in ``ServiceSpec.backup``.
+    ``relay``: None where WAL is to come from itself."""
 
     process: Started
     binaries: Binaries
@@ -38,11 +49,19 @@ class Serving:
     port: int
     storage_gib: int
     asked: int
+    relay: Relay | None = None
+
+    @property
+    def sender(self) -> Serving | Relay:
+        """Who sends its WAL."""
+        return self.relay or self
 
 
 @dataclass(slots=True)
 class Receiving:
     """``receiver``: one that was found running. ``drained``: brings what is in the spool to the archive.
+
+    Its slot is at the primary in any case. One that receives from a relay does not move it: this does.
 
     paused: none is to run. problem: what is wrong with it again and again, in words.
     """
@@ -52,8 +71,9 @@ class Receiving:
     receiver: Receiver | None = None
     paused: bool = False
     problem: str | None = None
-    _against: Started | None = None
+    _against: tuple[Started, Started] | None = None
     _restarts: int = 0
+    _moved: Segment | None = None
 
     @property
     def ended(self) -> bool:
@@ -64,11 +84,12 @@ class Receiving:
         """Have one run. Raises Unavailable, StoreError, OSError."""
         receiver = self.receiver
         if receiver is not None and self._against is None and serving is not None:
-            self._against = serving.process if receiver.process.started >= serving.process.started else None
-        current = serving is not None and self._against == serving.process
+            self._against = _adopted(receiver, serving)
+        current = serving is not None and self._against == _connection(serving)
         complaint = await asyncio.to_thread(self._complaint)
         if current and receiver is not None and not receiver.ended and not complaint:
             self._restarts, self.problem = 0, None
+            await self._move_slot(serving)
             return
         if serving is None or self.paused:
             return
@@ -85,8 +106,20 @@ class Receiving:
 
     def _start(self, serving: Serving) -> None:
         # Here, on a thread that comes to its end: one that is started is known, also when nobody waits any more.
-        self.receiver = start_receiver(serving.binaries, self.spool, serving.sockets, serving.port)
-        self._against = serving.process
+        sender = serving.sender
+        slot = None if serving.relay is not None else SLOT
+        self.receiver = start_receiver(serving.binaries, self.spool, sender.sockets, sender.port, slot=slot)
+        self._against = _connection(serving)
+
+    async def _move_slot(self, serving: Serving | None) -> None:
+        """What is here durably, the primary need not keep any more. Raises Unavailable."""
+        if serving is None or serving.relay is None:
+            return
+        waiting = await asyncio.to_thread(self.spool.waiting)
+        newest = waiting.newest
+        if newest is not None and newest != self._moved:
+            await move_slot(serving.sockets, serving.port, pid=serving.process.pid, to=newest.start)
+            self._moved = newest
 
     async def end(self) -> None:
         receiver, self.receiver, self._against = self.receiver, None, None
@@ -123,3 +156,16 @@ class Receiving:
             return "No space left on the disk where WAL waits for the archive"  # Nor for what it says.
         lines = said.decode(errors="replace").splitlines()
         return "\n".join(line for line in lines if _NO_COMPLAINT not in line)
+
+
+def _connection(serving: Serving) -> tuple[Started, Started]:
+    """The primary that has the slot, and to whom a receiver is connected."""
+    return serving.process, serving.sender.process
+
+
+def _adopted(receiver: Receiver, serving: Serving) -> tuple[Started, Started] | None:
+    """The same of one that was found running; None of one that is connected to something else."""
+    sender = serving.sender
+    if receiver.port != sender.port or receiver.process.started < sender.process.started:
+        return None
+    return _connection(serving) if receiver.slotted is (serving.relay is None) else None

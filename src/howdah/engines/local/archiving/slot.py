@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from howdah.engines.local.archiving.receiver import SLOT
+from howdah.backup.wal import lsn_text
+from howdah.engines.local.archiving.receiver import NAME, SLOT
 from howdah.engines.local.connection import connect
 
 
@@ -28,6 +29,16 @@ async def ensure_slot(sockets: Path, port: int, *, pid: int, anew: bool = False)
         )
 
 
+async def move_slot(sockets: Path, port: int, *, pid: int, to: int) -> None:
+    """Have the server keep only WAL from ``to`` (LSN) on. One that is behind it does it later. Raises Unavailable."""
+    async with connect(str(sockets), port, pid=pid) as connection:
+        await connection.execute(
+            "SELECT pg_replication_slot_advance(slot_name, least(%s::pg_lsn, pg_current_wal_flush_lsn()))"
+            " FROM pg_replication_slots WHERE slot_name = %s AND NOT active AND restart_lsn < %s::pg_lsn",
+            (lsn_text(to), SLOT, lsn_text(to)),
+        )
+
+
 async def flushed_until(sockets: Path, port: int, *, pid: int) -> str:
     """The position until which the server has everything durably. Raises Unavailable."""
     async with connect(str(sockets), port, pid=pid) as connection:
@@ -39,8 +50,8 @@ async def has_until(sockets: Path, port: int, until: str, *, pid: int) -> bool:
     """Whether its receiver has written everything until that position. Raises Unavailable."""
     async with connect(str(sockets), port, pid=pid) as connection:
         found = await connection.execute(
-            "SELECT coalesce(bool_or(s.write_lsn >= %s::pg_lsn), false)"
-            " FROM pg_replication_slots r JOIN pg_stat_replication s ON s.pid = r.active_pid WHERE r.slot_name = %s",
-            (until, SLOT),
+            "SELECT coalesce(bool_or(write_lsn >= %s::pg_lsn), false) FROM pg_stat_replication"
+            " WHERE application_name = %s AND usename = 'postgres'",
+            (until, NAME),
         )
         return bool((await found.fetchall())[0][0])

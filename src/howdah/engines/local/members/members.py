@@ -20,6 +20,7 @@ from howdah.engines.local.actions.start import Following
 from howdah.engines.local.adoption import adopt
 from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.archiving.receiver import SLOT
+from howdah.engines.local.archiving.receiving import Relay
 from howdah.engines.local.configuration import Configuration, configuration, max_connections
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
@@ -33,6 +34,7 @@ from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.engines.local.record import encode_applied, read_applied
 from howdah.engines.local.troubles import presentable
+from howdah.launcher.servers import Started
 from howdah.security.scram import verifier
 
 REFUSED_SECONDS = 5.0
@@ -84,6 +86,7 @@ class Members:
     _refused: dict[ServiceId, tuple[float, str]] = field(default_factory=dict[ServiceId, tuple[float, str]])
     _prepared: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
     _waiting: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
+    _relays: dict[ServiceId, InstanceId] = field(default_factory=dict[ServiceId, InstanceId])
     _replicated: dict[InstanceId, object] = field(default_factory=dict[InstanceId, object])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
@@ -233,6 +236,22 @@ class Members:
         """Where its standbys let clients in."""
         return tuple(Endpoint(_HOST, one.instance.port) for one in scene.view.standbys if one.can_lead)
 
+    def relay(self, scene: Scene) -> Relay | None:
+        """The standby from which the archive receives what is committed; None where that is the primary. Each commit
+        that waits wakes its primary's senders: one less makes them faster."""
+        view = scene.view
+        if view.primary is None or not view.waits or view.ahead:
+            return None
+        able = [one for one in view.standbys if one.can_lead and one.stale is None]
+        before = self._relays.get(view.primary.instance.service)
+        able.sort(key=lambda one: (one.instance.id != before, one.instance.id.ubid))
+        if not able or (running := able[0].seen.running) is None:
+            return None
+        chosen = able[0]
+        self._relays[chosen.instance.service] = chosen.instance.id
+        sockets = self.machine.layout.of(chosen.instance).sockets
+        return Relay(Started(running.pid, running.started), sockets, chosen.instance.port)
+
     def refusal(self, service: ServiceId) -> str | None:
         """Why a change of the primary was not possible moments ago."""
         until, why = self._refused.get(service, (0.0, ""))
@@ -243,6 +262,7 @@ class Members:
         self._refused.pop(service, None)
         self._prepared.pop(service, None)
         self._waiting.pop(service, None)
+        self._relays.pop(service, None)
 
     async def _carry_password(
         self, spec: ServiceSpec, secrets: ServiceSecrets, former: Member, new: InstanceId
