@@ -71,6 +71,7 @@ def test_a_mistyped_command_is_suggested_and_has_status_2() -> None:
 
 def test_version_names_what_it_brings() -> None:
     assert howdah("version").stdout.startswith(f"howdah {__version__} (Postgres 17.")
+    assert howdah("--version").stdout == howdah("version").stdout
     shown = json.loads(howdah("version", "--json").stdout)
     assert shown["howdah"] == __version__
     assert set(shown["postgres"]) == {"17", "18"}

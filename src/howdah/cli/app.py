@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
 app.command("serve")(serve.serve)
 app.command("stop")(stop.stop)
 app.command("env")(env.env)
@@ -38,6 +40,21 @@ app.add_typer(organizations.app, name="organizations")
 app.add_typer(organizations.app, name="orgs", hidden=True)
 app.add_typer(keys.app, name="keys")
 app.add_typer(system.app, name="system")
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        version.version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="The same as the command version.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    """Managed Postgres on machines you own."""
 
 
 def run() -> None:
