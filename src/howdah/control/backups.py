@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from howdah.domain.moments import text
 from howdah.domain.names import check_name
 from howdah.domain.services import Service
 from howdah.domain.settings import BackupSettings
-from howdah.domain.states import HaType, ServiceState
+from howdah.domain.states import ServiceState
 from howdah.domain.tags import Tag, check_tags
 from howdah.engines.protocol import Engine
 from howdah.store import secrets, service_changes
@@ -72,20 +71,8 @@ class Backups:
             self._vault.open(id, kind, sealed[kind]) for kind in (Kind.PASSWORD, Kind.PASSWORD_VERIFIER)
         )
         source = stored.service
-        new = replace(
-            source,
-            id=(identifier := ServiceId.new()),
-            name=checked,
-            hostname=self._services.new_hostname(identifier, checked, source.region, source.provider),
-            ha_type=HaType.NONE,
-            tags=source.tags if given is None else given,
-            is_primary=True,
-            state=ServiceState.RESTORING_BACKUP,
-            state_reason=None,
-            created_at=self._clock(),
-            earliest_restore=None,
-            password=password,
-        )
+        state = ServiceState.RESTORING_BACKUP
+        new = self._services.making.like(source, name=checked, tags=given, state=state, password=password)
         moment = "the latest moment" if target is None else text(target)
         deed = Deed(ActivityType.SERVICE_RESTORE_BACKUP, f"'{checked}' from '{source.name}' ({id}) at {moment}", new.id)
         return await self._services.add(new, verifier, RestoreSource(stored.timeline, target), by=by, deed=deed)

@@ -20,10 +20,9 @@ from howdah.domain.errors import BadRequest, HowdahError, NotFound, Unavailable
 from howdah.domain.ids import ServiceId
 from howdah.domain.moments import text
 from howdah.domain.names import check_name
-from howdah.domain.passwords import generate_password
 from howdah.domain.services import Service
 from howdah.domain.settings import BackupSettings
-from howdah.domain.states import HaType, ServiceState
+from howdah.domain.states import ServiceState
 from howdah.domain.tags import Tag, check_tags
 from howdah.engines.protocol import Engine, Removal
 from howdah.security.scram import verifier
@@ -75,7 +74,8 @@ class DeletedServices:
         given = None if tags is None else check_tags(tags)
         source = self.get(organization, id)
         await self._check(source, target)
-        new = self._new(source, checked, source.tags if given is None else given)
+        state = ServiceState.RESTORING_BACKUP
+        new = self._services.making.like(source, name=checked, tags=given, state=state)
 
         def still_kept(connection: Connection) -> None:
             self._owned(deleted.within(connection, id), organization, id)
@@ -171,24 +171,3 @@ class DeletedServices:
         if await self._engine.keep_backups(source.timeline) is Removal.STILL_THERE:
             raise Unavailable("its last WAL is on its way to the archive; try again")
         await self._engine.restorable(source.timeline, target)
-
-    def _new(self, source: DeletedService, name: str, tags: tuple[Tag, ...]) -> Service:
-        identifier = ServiceId.new()
-        return Service(
-            id=identifier,
-            organization=source.organization,
-            name=name,
-            provider=source.provider,
-            region=source.region,
-            size=source.size,
-            storage_gib=source.storage_gib,
-            postgres_version=source.postgres_version,
-            ha_type=HaType.NONE,
-            tags=tags,
-            hostname=self._services.new_hostname(identifier, name, source.region, source.provider),
-            is_primary=True,
-            state=ServiceState.RESTORING_BACKUP,
-            state_reason=None,
-            created_at=self._clock(),
-            password=generate_password(),
-        )

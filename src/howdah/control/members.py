@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -131,20 +130,8 @@ class Members:
             self._vault.open(id, kind, sealed[kind]) for kind in (Kind.PASSWORD, Kind.PASSWORD_VERIFIER)
         )
         primary = source.service
-        replica = replace(
-            primary,
-            id=(identifier := ServiceId.new()),
-            name=checked,
-            hostname=self._services.new_hostname(identifier, checked, primary.region, primary.provider),
-            ha_type=HaType.NONE,
-            tags=primary.tags if given is None else given,
-            is_primary=False,
-            state=ServiceState.CREATING,
-            state_reason=None,
-            created_at=self._clock(),
-            earliest_restore=None,
-            password=password,
-        )
+        making, state = self._services.making, ServiceState.CREATING
+        replica = making.like(primary, name=checked, tags=given, state=state, is_primary=False, password=password)
 
         def check(connection: Connection) -> None:
             now = self._services.commanded(connection, organization, id)

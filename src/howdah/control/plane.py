@@ -174,7 +174,6 @@ class ControlPlane:
         self.services = Services(
             self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule, engine
         )
-        self.backups = Backups(self.store, vault, self._clock, engine, self.services, self.settings.backup)
         self.members = Members(self.store, vault, self._clock, engine, self.services)
         self.backups = Backups(self.store, vault, self._clock, engine, self.services, settings)
         self.deleted = DeletedServices(self.store, self._clock, engine, self.services, settings)

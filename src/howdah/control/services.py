@@ -17,6 +17,7 @@ from howdah.control.applying import Changes, ask_for_restart, prepare_replicatio
 from howdah.control.certificates import CertificateSchedule, issue_first
 from howdah.control.clock import Clock
 from howdah.control.effects import Reached
+from howdah.control.making import Making
 from howdah.control.publisher import Publisher
 from howdah.control.quotas import check_quota
 from howdah.control.reconciler import Reconciler
@@ -26,12 +27,11 @@ from howdah.domain.backups import RestoreSource
 from howdah.domain.catalog import Catalog
 from howdah.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from howdah.domain.ids import ServiceId, TimelineId
-from howdah.domain.names import check_name, new_hostname
 from howdah.domain.passwords import check_password, generate_password
 from howdah.domain.services import NewService, Service, ServiceChange, ServiceStatus
 from howdah.domain.settings import Settings
 from howdah.domain.states import HaType, ServiceState
-from howdah.domain.tags import PROTECTED, Tag, check_tags, is_protected
+from howdah.domain.tags import PROTECTED, Tag, is_protected
 from howdah.engines.protocol import Engine
 from howdah.security.scram import verifier
 from howdah.store import hostnames, organizations, secrets, service_changes, services
@@ -72,11 +72,14 @@ class Services:
         self._schedule = schedule
         self._engine = engine
         self._changes = Changes(settings, catalog, vault, clock)
+        self.making = Making(settings, catalog, clock)
 
     async def create(self, organization: UUID, new: NewService, by: Act = BY_SYSTEM) -> Service:
         """Raises BadRequest naming the field, NotFound for an unknown organization, Conflict beyond its quota,
         Unavailable."""
-        service = self._checked(organization, new)
+        if organizations.find(self._store, organization) is None:
+            raise NotFound(f"there is no organization {organization}")
+        service = self.making.asked_for(organization, new)
         deed = Deed(ActivityType.SERVICE_CREATE, described(service), service.id)
         return await self.add(service, await asyncio.to_thread(verifier, service.password), by=by, deed=deed)
 
@@ -309,38 +312,6 @@ class Services:
             log.error("route could not be published; it is tried again", service=id.ubid, reason=str(error))
             return False
         return True
-
-    def _checked(self, organization: UUID, new: NewService) -> Service:
-        if organizations.find(self._store, organization) is None:
-            raise NotFound(f"there is no organization {organization}")
-        name = check_name(new.name)
-        provider = self._catalog.check_provider(new.provider)
-        region = self._catalog.check_region(provider, new.region)
-        size = self._catalog.size(provider, region, new.size)
-        storage_gib = self._catalog.check_storage(size, new.storage_gib)
-        tags = check_tags(new.tags)
-        service = ServiceId.new()
-        return Service(
-            id=service,
-            organization=organization,
-            name=name,
-            provider=provider,
-            region=region,
-            size=size,
-            storage_gib=storage_gib,
-            postgres_version=new.postgres_version,
-            ha_type=new.ha_type,
-            tags=tags,
-            hostname=self.new_hostname(service, name, region, provider),
-            is_primary=True,
-            state=ServiceState.CREATING,
-            state_reason=None,
-            created_at=self._clock(),
-            password=generate_password(),
-        )
-
-    def new_hostname(self, service: ServiceId, name: str, region: str, provider: str) -> str:
-        return new_hostname(name=name, service=service, region=region, provider=provider, domain=self._settings.domain)
 
 
 def _owned(connection: Connection, organization: UUID, id: ServiceId) -> StoredService:
