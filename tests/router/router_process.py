@@ -85,6 +85,17 @@ class RouterProcess:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
 
+    def workers(self, count: int) -> list[int]:
+        """The pids of its workers, once there are so many."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+
+        def found() -> list[int]:
+            pids = [int(pid) for pid in children.read_text().split()]
+            return pids if len(pids) == count else []
+
+        return eventually(f"there are {count} workers", found)
+
     def rss(self) -> int:
         """Resident memory in bytes."""
         assert self.process is not None

@@ -16,17 +16,9 @@ from fixtures.server import eventually
 
 from howdah.domain.routes import RouteState
 from router.raw_client import dial
+from router.renewing import renew
 from router.router_process import RouterProcess, route_to
 from router.tls_postgres import Postgres
-
-
-def renew(router: RouterProcess) -> None:
-    """Returns when the new program listens."""
-    assert router.process is not None
-    before = router.status()
-    router.process.send_signal(signal.SIGHUP)
-    eventually("a new program has taken over", lambda: router.status()["started_at"] != before["started_at"])
-    assert (router.status()["pid"], router.status()["port"]) == (before["pid"], before["port"])
 
 
 def test_connections_go_on_and_so_does_everything_that_they_can_do(router: RouterProcess, postgres_18: Postgres):
