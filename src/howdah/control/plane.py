@@ -57,8 +57,8 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 class ControlPlane:
     """Used as ``async with ControlPlane(settings, make_engine) as plane``.
 
-    ``make_engine`` gets the registry of instances and the journal of drills, which live in the store; ``host``: None where this
-    process may change nothing of the machine. Entering raises SetupError when another
+    ``make_engine`` gets the registry of instances and the journal of drills, which live in the store; ``host``: None
+    where this process may change nothing of the machine. Entering raises SetupError when another
     control plane serves the state directory, the store is damaged, or the machine lacks something. Leaving stops the
     loops; the servers and the router go on.
     """
