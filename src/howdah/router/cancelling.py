@@ -12,7 +12,7 @@ from howdah.router.peers import new_socket
 from howdah.router.waits import Wait, Waiting, connect, linger, send
 
 CANCEL_SECONDS = 5.0
-AT_ONCE = 4
+AT_ONCE = 8
 """Requests of one client address that are brought to servers at the same time. Each of them costs every one of those
 servers a process, whether its key is right or not."""
 AGAIN_SECONDS = 0.1
