@@ -96,11 +96,11 @@ class RouterProcess:
 
         return eventually(f"there are {count} workers", found)
 
-    def rss(self) -> int:
-        """Resident memory in bytes."""
+    def rss(self, *workers: int) -> int:
+        """Resident memory in bytes, of the first process and of ``workers``."""
         assert self.process is not None
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGESIZE")
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in (self.process.pid, *workers)]
+        return sum(pages) * os.sysconf("SC_PAGESIZE")
 
     def cpu_seconds(self) -> float:
         assert self.process is not None
