@@ -105,9 +105,14 @@ class Workers:
             os.close(handle)
 
     def _start(self, number: int, pairs: Sequence[dict[str, Any]] = ()) -> None:
-        """It gets its share of ``pairs``."""
-        ours, its = socket.socketpair()
-        pid = os.fork()
+        """It gets its share of ``pairs``. Where there is no process or file to be had now, it is tried again."""
+        try:
+            ours, its = socket.socketpair()
+            pid = os.fork()
+        except OSError as error:
+            self._log.error("worker_not_started", worker=number, error=str(error))
+            self._due[number] = time.monotonic() + STEADY_SECONDS
+            return
         if not pid:
             ours.close()
             self._be_worker(number, its, pairs)
