@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 
 import psycopg
 import pytest
 from fixtures.server import alive, eventually
 
+from howdah.domain.routes import Route, RouteState
 from howdah.router.startup import SSL_REQUEST
 from router.raw_client import dial, read_to_end
 from router.renewing import renew
@@ -104,6 +106,17 @@ def all_connected(router: RouterProcess, server: Postgres, count: int) -> list[p
         close(made)
         return []
     return made
+
+
+def test_they_count_the_connections_of_a_server_together(
+    router: RouterProcess, postgres_17: Postgres, postgres_18: Postgres
+):
+    servers = tuple(("127.0.0.1", server.port) for server in (postgres_17, postgres_18))
+    router.routes(Route("both", ("both.localhost",), servers, RouteState.OPEN))
+    router.start("--workers", "2")
+    connections = [psycopg.connect(router.dsn("both.localhost")) for _ in range(12)]
+    assert Counter(connection.info.server_version // 10_000 for connection in connections) == {17: 6, 18: 6}
+    close(connections)
 
 
 def test_the_limit_of_connections_is_one_for_all(router: RouterProcess, postgres_18: Postgres):
@@ -205,6 +218,7 @@ def test_a_program_that_cannot_be_executed_changes_nothing(router: RouterProcess
     close(connect(router, postgres_18, 6))
 
 
+@pytest.mark.long
 def test_a_worker_that_does_not_hand_over_is_killed_and_the_rest_is_renewed(
     router: RouterProcess, postgres_18: Postgres
 ):
