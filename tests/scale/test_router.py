@@ -6,6 +6,7 @@ import asyncio
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 from fixtures.server import eventually
 from router.raw_client import client_hello, dial
+from router.renewing import renew
 from router.router_process import RouterProcess, route_to
 from router.tls_postgres import Postgres, programs
 
@@ -88,13 +90,18 @@ def test_5000_idle_connections_and_1000_busy_ones_at_once(
         idle = router.rss(*pids) - empty
         asyncio.run(keep_busy(router.dsn(large_postgres.names[0], connect_timeout="300")))
         busy = router.rss(*pids) - empty - idle
+        started = time.monotonic()
+        renew(router)
+        speak(dial(router.port), hello).close()
+        renewed = time.monotonic() - started
         for client in clients:
             client.sendall(b"still there?")
         for client in clients:
             assert client.recv(100) == b"still there?"
         print(
             f"{workers} workers: {empty / 1e6:.0f} MB with nobody,"
-            f" {idle / IDLE:.0f} bytes for an idle connection, {busy / BUSY:.0f} for a busy one"
+            f" {idle / IDLE:.0f} bytes for an idle connection, {busy / BUSY:.0f} for a busy one,"
+            f" {renewed:.2f} s from the request to be renewed until a new client was connected"
         )
         assert idle / IDLE < 4 * 1024
         assert busy / BUSY < 16 * 1024
