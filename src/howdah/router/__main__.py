@@ -59,7 +59,7 @@ def main() -> int:
     addresses = list(dict.fromkeys(listener.getsockname()[0] for listener in listeners))
     log.info("listening", port=port, addresses=addresses, connections=limits.connections, workers=arguments.workers)
     if arguments.workers == 1:
-        router = Router(listeners, Context(table, LiveConnections(), limits, log), claim)
+        router = Router(listeners, Context.of(table, LiveConnections(), limits, log), claim)
     else:
         router = Workers(groups, table, limits, claim, log)
     if before is not None:

@@ -6,7 +6,7 @@ import select
 import socket
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from howdah.domain.routes import Address, Route, RouteState
 from howdah.router.cancelling import Cancels
@@ -42,10 +42,11 @@ class Context:
     live: LiveConnections
     limits: Limits
     log: Log
-    cancels: Cancels = field(init=False)
+    cancels: Cancels
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "cancels", Cancels(self.live, self.log))
+    @classmethod
+    def of(cls, table: RouteTable, live: LiveConnections, limits: Limits, log: Log) -> Context:
+        return cls(table, live, limits, log, Cancels(live, log))
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class Workers:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._close_what_is_others(number, pairs)
             live = LiveConnections(self._census.seat(number))
-            router = Router(self._listeners[number], Context(self._table, live, self._limits, log))
+            router = Router(self._listeners[number], Context.of(self._table, live, self._limits, log))
             router.revive(pairs[number :: len(self._listeners)])
             if router.run(channel) is Told.RENEW:
                 send_pairs(channel, router.pairs())
