@@ -49,7 +49,7 @@ def main() -> int:
         table = RouteTable(arguments.routes, log)
         table.refresh()
         groups = spread(listeners, arguments.workers, limits.peer)
-        claim.say(port)
+        claim.say(port, insist=before is None)
     except SetupError as error:
         log.error("cannot_start", error=error.sentence)
         return 1

@@ -26,6 +26,7 @@ class Claim:
         self._patience = patience
         self._log = log
         self._port = 0
+        self._said = False
         self._next_look = 0.0
         self._missing_since: float | None = None
         taken = _lock(self._lock_file) if lock is None else lock
@@ -33,9 +34,19 @@ class Claim:
             raise SetupError(f"another router writes {status_file}")
         self.lock = taken
 
-    def say(self, port: int) -> None:
-        """Writes the status file. Raises OSError."""
+    def say(self, port: int, *, insist: bool) -> None:
+        """Writes the status file. Raises OSError, unless it need not be now: a router that goes on with connections
+        writes it when that is possible again (``is_lost``)."""
         self._port = port
+        try:
+            self._write(port)
+        except OSError as error:
+            if insist:
+                raise
+            self._log.error("status_file_not_written", error=str(error))
+
+    def _write(self, port: int) -> None:
+        self._said = False
         status = {
             "pid": os.getpid(),
             "port": port,
@@ -46,6 +57,7 @@ class Claim:
         fresh = self._status_file.with_name(f"{self._status_file.name}.{os.getpid()}")
         fresh.write_text(json.dumps(status))
         fresh.replace(self._status_file)
+        self._said = True
 
     def is_lost(self, now: float) -> bool:
         """Whether the files have been away, or another router's, for too long. Looks once a second, and writes them
@@ -61,7 +73,11 @@ class Claim:
 
     def _is_there(self) -> bool:
         try:
-            return self._status_file.exists() and os.path.samestat(os.stat(self._lock_file), os.fstat(self.lock))
+            return (
+                self._said
+                and self._status_file.exists()
+                and os.path.samestat(os.stat(self._lock_file), os.fstat(self.lock))
+            )
         except OSError:
             return False
 
@@ -73,7 +89,7 @@ class Claim:
                 self.lock = fresh
             elif not os.path.samestat(os.stat(self._lock_file), os.fstat(self.lock)):
                 return False  # another router has it
-            self.say(self._port)
+            self._write(self._port)
         except OSError:
             return False
         self._log.warning("status_file_restored", path=str(self._status_file))
