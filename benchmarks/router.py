@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """pgbench directly, through Howdah's router, and through Traefik, all in one run.
 
-    python benchmarks/router.py [--rounds 5] [--seconds 3] [--clients 1 8 32] [--json benchmarks/results/router.json]
+    python benchmarks/router.py [--rounds 5] [--seconds 3] [--clients 1 8 32] [--workers 1]
+                                [--json benchmarks/results/router.json]
 
 Each round measures every contestant once, one after the other in changing order, so that noise of the machine meets
 all alike; what counts is the median over the rounds of the ratio to ``direct`` in the same round. pgbench, Postgres and
@@ -55,11 +56,16 @@ class Contestant:
     pid: int | None = None
 
     def cpu(self) -> float:
-        """Seconds of processor time so far."""
+        """Seconds of processor time so far, of its workers too."""
         if self.pid is None:
             return 0.0
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        workers = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return sum(cpu_seconds(pid) for pid in (str(self.pid), *workers))
+
+
+def cpu_seconds(pid: str) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -67,6 +73,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1], help="a router each with so many")
     parser.add_argument("--json", type=Path, default=TOP / "benchmarks" / "results" / "router.json")
     given = parser.parse_args()
     with ExitStack() as stack:
@@ -75,7 +82,7 @@ def main() -> None:
         server = stack.enter_context(running_postgres(top / "postgres"))
         contestants = [
             Contestant("direct", server.port),
-            stack.enter_context(running_router(top, server)),
+            *(stack.enter_context(running_router(top, server, workers)) for workers in given.workers),
             stack.enter_context(running_traefik(top, server)),
         ]
         pgbench(server, contestants[0], ["-i", "-s", "10", "-q"])
@@ -102,13 +109,15 @@ def running_postgres(directory: Path) -> Iterator[Postgres]:
 
 
 @contextmanager
-def running_router(top: Path, server: Postgres) -> Iterator[Contestant]:
-    router = RouterProcess(top)
+def running_router(top: Path, server: Postgres, workers: int) -> Iterator[Contestant]:
+    directory = top / f"router-{workers}"
+    directory.mkdir()
+    router = RouterProcess(directory)
     router.routes(route_to(server))
-    router.start()
+    router.start("--workers", str(workers))
     assert router.process is not None
     try:
-        yield Contestant("howdah", router.port, router.process.pid)
+        yield Contestant("howdah" if workers == 1 else f"howdah-{workers}", router.port, router.process.pid)
     finally:
         router.stop()
 
@@ -215,7 +224,11 @@ def measure(
             name: round(statistics.median(a / b for a, b in zip(tps[name], tps["direct"], strict=True)), 3)
             for name in names
         },
-        "of_traefik": round(statistics.median(a / b for a, b in zip(tps["howdah"], tps["traefik"], strict=True)), 3),
+        "of_traefik": {
+            name: round(statistics.median(a / b for a, b in zip(tps[name], tps["traefik"], strict=True)), 3)
+            for name in names
+            if name.startswith("howdah")
+        },
         "cpu_us": {name: round(statistics.median(cost[name]), 1) for name in names if name != "direct"},
         "load": os.getloadavg()[0],
         "runs": tps,
@@ -226,14 +239,14 @@ def measure(
 
 def table(results: list[dict[str, Any]]) -> str:
     rows = [
-        "| pgbench | clients | direct tps | howdah / direct | Traefik / direct | howdah / Traefik | CPU µs | its |",
-        "|---|---|---|---|---|---|---|---|",
+        "| pgbench | clients | direct, tps | contestant | / direct | / Traefik | CPU µs |",
+        "|---|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| `{r['mode']}` | {r['clients']} | {r['tps']['direct']:,} | {r['of_direct']['howdah']:.2f} "
-        f"| {r['of_direct']['traefik']:.2f} | **{r['of_traefik']:.2f}** "
-        f"| {r['cpu_us']['howdah']:.0f} | {r['cpu_us']['traefik']:.0f} |"
+        f"| `{r['mode']}` | {r['clients']} | {r['tps']['direct']:,} | {name} | {r['of_direct'][name]:.2f} "
+        f"| {r['of_traefik'].get(name, 1):.2f} | {cpu:.0f} |"
         for r in results
+        for name, cpu in r["cpu_us"].items()
     ]
     return "\n".join(rows)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from fixtures.command import howdah
+from fixtures.server import eventually
 
 from howdah import __version__
+from howdah.domain.routes import encode_routes
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,30 @@ def test_doctor_works_without_a_state(tmp_path: Path) -> None:
 
 def test_stop_without_a_state_says_so(tmp_path: Path) -> None:
     said = howdah("stop", "--state", str(tmp_path / "none"))
+    assert (said.returncode, "there is no state directory" in said.stderr) == (1, True)
+
+
+def test_a_router_whose_state_directory_was_deleted_is_named_and_can_be_stopped(tmp_path: Path) -> None:
+    state, port = tmp_path / "state", {"HOWDAH_API_PORT": "0", "HOWDAH_ROUTER_PORT": "0"}
+    (state / "router").mkdir(parents=True)
+    routes, status = state / "routes.json", state / "router" / "status.json"
+    routes.write_bytes(encode_routes([]))
+    command = [sys.executable, "-m", "howdah.router", "--routes", str(routes), "--status-file", str(status)]
+    router = subprocess.Popen([*command, "--port", "0", "--address", "127.0.0.1"], stderr=subprocess.DEVNULL)
+    try:
+        eventually("it listens", status.exists)
+        shutil.rmtree(state)
+        findings = json.loads(howdah("doctor", "--json", "--state", str(tmp_path / "another"), **port).stdout)
+        (found,) = [finding for finding in findings if str(state) in finding["said"]]
+        assert (found["check"], found["level"]) == ("abandoned router", "warn")
+        assert found["advice"].endswith(f"howdah stop --state {state}")
+        said = howdah("stop", "--json", "--state", str(state))
+        assert json.loads(said.stdout) == {"controlPlane": False, "servers": 0, "router": True}
+        assert router.wait(10) == 0
+    finally:
+        router.kill()
+        router.wait(10)
+    said = howdah("stop", "--state", str(state))
     assert (said.returncode, "there is no state directory" in said.stderr) == (1, True)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import AsyncGenerator
@@ -92,6 +93,31 @@ async def test_a_running_router_obeys_another_port(state: Path) -> None:
     second = router(state, free_port())
     await second.start()
     assert (pid_of(state), listens(second.port), listens(first.port)) == (pid, True, False)
+
+
+async def test_a_running_router_obeys_another_number_of_workers(state: Path) -> None:
+    first = router(state, free_port())
+    await first.start()
+    second = RouterProcess(state, RouterSettings(("127.0.0.1",), first.port, workers=2), lambda _port: None)
+    await second.start()
+    pid = pid_of(state)
+    await until("it has two", lambda: len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) == 2)
+    assert listens(first.port)
+    third = RouterProcess(state, RouterSettings(("127.0.0.1",), first.port, workers=2), lambda _port: None)
+    started = json.loads((state / "router" / "status.json").read_bytes())["started_at"]
+    await third.start()
+    assert json.loads((state / "router" / "status.json").read_bytes())["started_at"] == started
+
+
+async def test_a_router_whose_directory_was_deleted_is_adopted_when_it_is_made_anew(state: Path) -> None:
+    first = router(state, free_port())
+    await first.start()
+    pid = pid_of(state)
+    shutil.rmtree(state / "router")
+    second = router(state, first.port)
+    await second.start()
+    assert (pid_of(state), second.port, second.problem) == (pid, first.port, None)
+    assert listens(first.port)
 
 
 async def test_a_router_that_cannot_be_renewed_is_kept(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,11 +85,22 @@ class RouterProcess:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
 
-    def rss(self) -> int:
-        """Resident memory in bytes."""
+    def workers(self, count: int) -> list[int]:
+        """The pids of its workers, once there are so many."""
         assert self.process is not None
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGESIZE")
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+
+        def found() -> list[int]:
+            pids = [int(pid) for pid in children.read_text().split()]
+            return pids if len(pids) == count else []
+
+        return eventually(f"there are {count} workers", found)
+
+    def rss(self, *workers: int) -> int:
+        """Resident memory in bytes, of the first process and of ``workers``."""
+        assert self.process is not None
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in (self.process.pid, *workers)]
+        return sum(pages) * os.sysconf("SC_PAGESIZE")
 
     def cpu_seconds(self) -> float:
         assert self.process is not None

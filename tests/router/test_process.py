@@ -117,6 +117,40 @@ def test_the_death_of_whoever_reads_its_log_does_not_end_it(router: RouterProces
             psycopg.connect(router.dsn("nobody.localhost"))
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_ends_when_its_directory_is_gone_and_so_are_its_clients(
+    router: RouterProcess, postgres_18: Postgres, workers: str
+):
+    router.routes(route_to(postgres_18))
+    router.status_file = router.directory / "gone" / "router.json"
+    router.status_file.parent.mkdir()
+    router.start("--abandoned-seconds", "0.5", "--workers", workers)
+    assert router.process is not None
+    with psycopg.connect(router.dsn(postgres_18.names[0]), autocommit=True) as connection:
+        shutil.rmtree(router.status_file.parent)
+        eventually("it notices", lambda: "status_file_gone" in router.log_file.read_text())
+        noticed = time.monotonic()
+        while time.monotonic() - noticed < 1.5:  # longer than it would live without a client
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert router.process.wait(20) == 0
+    assert [event["event"] for event in router.events()][-2:] == ["abandoned", "stopped"]
+
+
+def test_a_status_file_that_was_deleted_is_written_again(router: RouterProcess):
+    router.start()
+    before = router.status()
+    shutil.rmtree(router.directory)
+    router.directory.mkdir()
+    after = eventually("it is back", lambda: router.status_file.exists() and router.status())
+    assert (after["pid"], after["port"]) == (before["pid"], before["port"])
+    assert router.process is not None
+    second = RouterProcess(router.directory)
+    second.status_file.rename(router.directory / "kept")
+    with pytest.raises(AssertionError, match="another router writes"):
+        second.start()
+    (router.directory / "kept").rename(router.status_file)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_an_ordinary_user_can_run_it(postgres_18: Postgres, open_directory: Path):
     directory = open_directory / uuid4().hex

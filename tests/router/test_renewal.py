@@ -16,17 +16,9 @@ from fixtures.server import eventually
 
 from howdah.domain.routes import RouteState
 from router.raw_client import dial
+from router.renewing import renew
 from router.router_process import RouterProcess, route_to
 from router.tls_postgres import Postgres
-
-
-def renew(router: RouterProcess) -> None:
-    """Returns when the new program listens."""
-    assert router.process is not None
-    before = router.status()
-    router.process.send_signal(signal.SIGHUP)
-    eventually("a new program has taken over", lambda: router.status()["started_at"] != before["started_at"])
-    assert (router.status()["pid"], router.status()["port"]) == (before["pid"], before["port"])
 
 
 def test_connections_go_on_and_so_does_everything_that_they_can_do(router: RouterProcess, postgres_18: Postgres):
@@ -99,8 +91,10 @@ def test_new_connections_work_all_the_time(router: RouterProcess, postgres_18: P
 def test_a_client_that_has_no_service_yet_holds_nothing_up(router: RouterProcess, postgres_18: Postgres):
     router.routes(route_to(postgres_18, state=RouteState.HELD))
     router.start()
+    before = router.open_files()
     with dial(router.port) as silent:
-        silent.sendall(b"\0")  # accepted, as it has spoken
+        silent.sendall(b"\0")
+        eventually("it is accepted, as it has spoken", lambda: router.open_files() > before)
         renew(router)
         assert silent.recv(1) == b""
 
@@ -147,6 +141,24 @@ def test_a_program_that_cannot_be_executed_changes_nothing(router: RouterProcess
         assert connection.execute("SELECT 1").fetchone() == (1,)
         psycopg.connect(router.dsn(postgres_18.names[0])).close()
         renew(router)
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_connections_go_on_though_the_status_file_cannot_be_written(router: RouterProcess, postgres_18: Postgres):
+    router.status_file = router.directory / "status" / "router.json"
+    router.status_file.parent.mkdir()
+    router.routes(route_to(postgres_18))
+    router.start()
+    before = router.status()
+    with psycopg.connect(router.dsn(postgres_18.names[0])) as connection:
+        shutil.rmtree(router.status_file.parent)
+        assert router.process is not None
+        router.process.send_signal(signal.SIGHUP)
+        eventually("it goes on", lambda: '"renewed"' in router.log_file.read_text())
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        router.status_file.parent.mkdir()
+        eventually("it is written", router.status_file.exists)
+        assert (router.status()["pid"], router.status()["port"]) == (before["pid"], before["port"])
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 

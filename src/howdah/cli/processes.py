@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import select
@@ -51,7 +52,7 @@ def _holder(descriptor: int) -> int | None:
 
 
 def routers(state: Path) -> list[int]:
-    """The routers of the state directory: one, or none."""
+    """The router of the state directory, if it runs, with its workers."""
     directory = os.path.realpath(router_directory(state))
     found: list[int] = []
     for pid in all_pids():
@@ -60,6 +61,20 @@ def routers(state: Path) -> list[int]:
             continue
         if any(os.path.dirname(os.path.realpath(argument)) == directory for argument in facts.arguments[1:]):
             found.append(pid)
+    return found
+
+
+def abandoned_routers() -> set[Path]:
+    """The state directories that have been deleted under a router that still runs."""
+    found: set[Path] = set()
+    for pid in all_pids():
+        facts = inspect_process(pid)
+        if facts is None or "howdah.router" not in facts.arguments:
+            continue
+        options = dict(itertools.pairwise(facts.arguments))
+        directory = Path(options.get("--status-file", "/")).parent
+        if not directory.exists():
+            found.add(directory.parent)
     return found
 
 

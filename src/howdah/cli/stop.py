@@ -21,8 +21,10 @@ def stop(state: StateOption = None, as_json: JsonOption = False) -> None:
 
     The next howdah serve starts all services again.
     """
+    from howdah.cli.processes import routers
+
     directory = state_directory(state)
-    if not directory.is_dir():
+    if not directory.is_dir() and not routers(directory):
         raise SetupError(f"there is no state directory {directory}; --state names another")
     control_plane = _end_control_plane(directory)
     servers = _end_servers(directory)

@@ -159,6 +159,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "api.rate_limit": _between(0, 1_000_000),
     "router.addresses": _addresses,
     "router.port": _between(0, 65535),
+    "router.workers": _between(1, 64),
     "postgres.ports": _range(1024, 65535),
     "postgres.uids": _range(1000, 2_000_000_000),
     "postgres.pool": _between(0, 1000),

@@ -145,8 +145,11 @@ class RouterProcess:
     def _is_outdated(self, running: RouterStatus) -> bool:
         arguments = _arguments(running.pid)
         addresses = tuple(value for option, value in itertools.pairwise(arguments) if option == "--address")
-        asked = (__version__, FORMAT_VERSION, self._settings.addresses, self.port or running.port)
-        return asked != (running.version, running.table, addresses, running.port)
+        workers = dict(itertools.pairwise(arguments)).get("--workers", "1")
+        asked = (self._settings.addresses, self.port or running.port, str(self._settings.workers))
+        if asked != (addresses, running.port, workers):
+            return True
+        return (__version__, FORMAT_VERSION) != (running.version, running.table)
 
     async def _renew(self, running: RouterStatus) -> RouterStatus | None:
         """It goes on in a new program, with all connections. One that cannot stays as it is."""
@@ -206,6 +209,7 @@ class RouterProcess:
         return [
             *(sys.executable, "-m", "howdah.router", "--routes", str(self._routes), *addresses),
             *("--port", str(self.port), "--status-file", str(self._status_file)),
+            *("--workers", str(self._settings.workers)),
         ]
 
     async def _ended(self) -> None:

@@ -39,6 +39,7 @@ class ApiSettings:
 class RouterSettings:
     addresses: tuple[str, ...] = _key(("127.0.0.1", "::1"), "Addresses on which the router accepts Postgres clients")
     port: int = _key(5432, "Port of the router; when it is taken the next free one is used and said")
+    workers: int = _key(1, "Processes of the router, each of which uses one core at most (docs/router.md)")
 
 
 @dataclass(frozen=True, slots=True)

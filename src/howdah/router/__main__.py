@@ -5,27 +5,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import json
-import os
 import resource
 import signal
 import socket
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from howdah import __version__
 from howdah.domain.errors import SetupError
-from howdah.domain.routes import FORMAT_VERSION
 from howdah.readiness import say_ready
-from howdah.router.handover import Inherited, execute, hold, inherited, left_command
-from howdah.router.listen import listen
+from howdah.router.claim import Claim
+from howdah.router.handover import Inherited, execute, inherited, left_command
+from howdah.router.listen import listen, spread
 from howdah.router.live import LiveConnections
 from howdah.router.log import Log
 from howdah.router.loop import Router, Told
 from howdah.router.session import Context, Limits
 from howdah.router.table import RouteTable
+from howdah.router.workers import Workers
 
 SPARE_FILES = 160
 """File descriptors that are not for connections: listeners, the table, cancels, refusals."""
@@ -37,44 +34,47 @@ def main() -> int:
     before = inherited()
     arguments = _arguments()
     log = Log()
-    wake = _wake_on_signals()
-    connections = _connection_limit(arguments.max_connections)
+    limits = Limits(
+        arguments.handshake_seconds,
+        arguments.hold_seconds,
+        arguments.peer_seconds,
+        _connection_limit(arguments.max_connections),
+    )
+    wake = _wake_on_signals(arguments.workers)
     try:
-        lock = _lock(arguments.status_file) if before is None else before.lock
+        lock = None if before is None else before.lock
+        claim = Claim(arguments.status_file, lock, arguments.abandoned_seconds, log)
         listeners = _listeners(before, arguments, log)
         port: int = listeners[0].getsockname()[1]
         table = RouteTable(arguments.routes, log)
         table.refresh()
-        _write_status(arguments.status_file, port)
+        groups = spread(listeners, arguments.workers, limits.peer)
+        claim.say(port, insist=before is None)
     except SetupError as error:
         log.error("cannot_start", error=error.sentence)
         return 1
     except OSError as error:
         log.error("cannot_start", error=f"the status file cannot be written: {error}")
         return 1
-    log.info("listening", port=port, addresses=[sock.getsockname()[0] for sock in listeners], connections=connections)
-    limits = Limits(arguments.handshake_seconds, arguments.hold_seconds, connections)
-    live = LiveConnections()
-    router = Router(listeners, Context(table, live, limits, log))
+    addresses = list(dict.fromkeys(listener.getsockname()[0] for listener in listeners))
+    log.info("listening", port=port, addresses=addresses, connections=limits.connections, workers=arguments.workers)
+    if arguments.workers == 1:
+        router = Router(listeners, Context.of(table, LiveConnections(), limits, log), claim)
+    else:
+        router = Workers(groups, table, limits, claim, log)
     if before is not None:
         router.revive(before.pairs)
-        log.info("renewed", connections=len(live))
+        log.info("renewed", connections=len(before.pairs))
     gc.freeze()
     say_ready()
+    heard = [listener for group in groups for listener in group]
     while router.run(wake) is Told.RENEW:
         try:
-            execute(left_command(arguments.status_file), arguments.address, listeners, lock, live)
+            execute(left_command(arguments.status_file), arguments.address, heard, claim.lock, router.pairs())
         except OSError as error:
             log.error("cannot_be_renewed", error=str(error))
     log.info("stopped")
     return 0
-
-
-def _lock(status_file: Path) -> int:
-    handle = hold(status_file.with_name(f"{status_file.name}.lock"))
-    if handle is None:
-        raise SetupError(f"another router writes {status_file}")
-    return handle
 
 
 def _listeners(before: Inherited | None, arguments: argparse.Namespace, log: Log) -> list[socket.socket]:
@@ -83,7 +83,7 @@ def _listeners(before: Inherited | None, arguments: argparse.Namespace, log: Log
             return before.listeners
         for listener in before.listeners:
             listener.close()
-    return listen(arguments.address, arguments.port, arguments.port_search, log)
+    return listen(arguments.address, arguments.port, arguments.port_search, arguments.peer_seconds, log)
 
 
 def _arguments() -> argparse.Namespace:
@@ -97,12 +97,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--status-file", type=Path, required=True, help="written when the router listens")
     parser.add_argument("--handshake-seconds", type=float, default=60.0, help="for a client to say where it goes")
     parser.add_argument("--hold-seconds", type=float, default=60.0, help="for a server to become reachable")
+    parser.add_argument("--peer-seconds", type=float, default=120.0, help="for a peer that does not answer any more")
+    parser.add_argument("--abandoned-seconds", type=float, default=60.0, help="to live on when its files are gone")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the port")
     parser.add_argument("--max-connections", type=int, help="default: as many as file descriptors allow")
     return parser.parse_args()
 
 
-def _wake_on_signals() -> socket.socket:
-    """A socket that gets the number of each signal: SIGTERM, SIGINT, SIGHUP."""
+def _wake_on_signals(workers: int) -> socket.socket:
+    """A socket that gets the number of each signal: SIGTERM, SIGINT, SIGHUP; with several workers SIGCHLD too."""
     wake, waker = socket.socketpair()
     waker.setblocking(False)
 
@@ -110,7 +113,7 @@ def _wake_on_signals() -> socket.socket:
         with contextlib.suppress(BlockingIOError):
             waker.send(bytes([number]))
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *([signal.SIGCHLD] if workers > 1 else [])):
         signal.signal(number, tell)
     return wake
 
@@ -122,19 +125,6 @@ def _connection_limit(wanted: int | None) -> int:
     files = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     possible = max(1, (files - SPARE_FILES) // 2)
     return possible if wanted is None else min(wanted, possible)
-
-
-def _write_status(path: Path, port: int) -> None:
-    status = {
-        "pid": os.getpid(),
-        "port": port,
-        "version": __version__,
-        "table": FORMAT_VERSION,
-        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    }
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(status))
-    fresh.replace(path)
 
 
 if __name__ == "__main__":

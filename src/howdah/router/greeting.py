@@ -19,6 +19,7 @@ from howdah.router.startup import (
     StartupPacket,
     fatal,
     fatal_alert,
+    fatal_of_old,
     parse_startup,
 )
 
@@ -92,15 +93,18 @@ def _tls(received: bytes, *, direct: bool) -> Greeting:
 
 
 def _refuse_plaintext(packet: StartupPacket) -> Refused:
-    if packet.request is Request.STARTUP and packet.version[0] == 3:
-        message = "this server accepts TLS connections only; connect with sslmode=require"
-        hint = "Use sslmode=require, or verify-full with the service's CA certificate, and the service's own hostname."
-        return Refused(fatal("28000", message, hint), "a connection without TLS")
-    major, minor = (
-        packet.version if packet.request is Request.STARTUP else divmod(int.from_bytes(packet.packet[4:8]), 1 << 16)
-    )
-    message = f"unsupported frontend protocol {major}.{minor}: server supports 3.0 and later"
-    return Refused(fatal("0A000", message), f"protocol {major}.{minor}")
+    code = int.from_bytes(packet.packet[4:8])
+    major, minor = packet.version if packet.request is Request.STARTUP else divmod(code, 1 << 16)
+    if major != 3:
+        message = f"unsupported frontend protocol {major}.{minor}: server supports 3.0 and later"
+        answer = fatal_of_old(message) if major < 3 else fatal("0A000", message)
+        return Refused(answer, f"protocol {major}.{minor}")
+    if packet.packet[-1]:
+        message = "invalid startup packet layout: expected terminator as last byte"
+        return Refused(fatal("08P01", message), message)
+    message = "this server accepts TLS connections only; connect with sslmode=require"
+    hint = "Use sslmode=require, or verify-full with the service's CA certificate, and the service's own hostname."
+    return Refused(fatal("28000", message, hint), "a connection without TLS")
 
 
 def _refuse_early_bytes(request: Request) -> Refused:

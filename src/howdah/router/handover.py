@@ -7,7 +7,6 @@ not written yet, are left in a file in memory; the new program finds it by an en
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import signal
@@ -23,12 +22,13 @@ from howdah.router.poller import Poller
 from howdah.router.splice import Pair, Side
 
 VARIABLE = "_HOWDAH_ROUTER_HANDOVER"
+SIDES = ("client", "server")
 
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
     """What the program before this one has left. ``addresses``: where it was told to listen; None when this one was
-    told the same. ``lock``: see ``hold``."""
+    told the same. ``lock``: see ``Claim``."""
 
     addresses: tuple[str, ...] | None
     listeners: list[socket.socket]
@@ -42,23 +42,12 @@ class Inherited:
         return tuple(addresses) == self.addresses and port in (0, self.listeners[0].getsockname()[1])
 
 
-def hold(file: Path) -> int | None:
-    """A lock that one router has for its whole life; None when another has it. Raises OSError."""
-    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    return handle
-
-
 def execute(
     command: Sequence[str] | None,
     addresses: Sequence[str],
     listeners: Sequence[socket.socket],
     lock: int,
-    live: LiveConnections,
+    pairs: Sequence[dict[str, Any]],
 ) -> NoReturn:
     """Becomes ``command``, with everything; None: the same one, as it is on the disk now. Raises OSError when it cannot
     be executed: nothing has changed then."""
@@ -67,7 +56,7 @@ def execute(
         "addresses": None if command is None else list(addresses),
         "listeners": heard,
         "lock": lock,
-        "pairs": [_described(pair) for pair in live],
+        "pairs": list(pairs),
     }
     command = command or [sys.executable, *sys.orig_argv[1:]]
     memory = os.memfd_create("handover")
@@ -75,8 +64,7 @@ def execute(
     try:
         with os.fdopen(os.dup(memory), "w") as file:
             json.dump(left, file)
-        sockets = [side.fd for pair in live for side in (pair.client, pair.server)]
-        for handle in (memory, lock, *heard, *sockets):
+        for handle in (memory, lock, *heard, *sockets_of(pairs)):
             os.set_inheritable(handle, True)
         os.execve(command[0], list(command), {**os.environ, VARIABLE: str(memory)})
     finally:
@@ -111,6 +99,7 @@ def revive(pairs: Sequence[dict[str, Any]], poller: Poller, live: LiveConnection
         for side, was in ((pair.client, described["client"]), (pair.server, described["server"])):
             side.open, side.finishing = was["open"], was["finishing"]
             side.unsent = memoryview(base64.b64decode(was["unsent"])) if was["unsent"] else None
+        live.arrive()
         live.add(pair)
         pair.start()
 
@@ -138,7 +127,13 @@ def _next_file(status_file: Path) -> Path:
     return status_file.with_name(f"{status_file.name}.next")
 
 
-def _described(pair: Pair) -> dict[str, Any]:
+def sockets_of(pairs: Sequence[dict[str, Any]]) -> list[int]:
+    """The descriptors of described connections, the client's and the server's of each."""
+    return [pair[side]["fd"] for pair in pairs for side in SIDES]
+
+
+def described(pair: Pair) -> dict[str, Any]:
+    """A connection as the next program reads it."""
     host, port = pair.server_address
     return {
         "address": pair.address,

@@ -11,10 +11,12 @@ STDERR = 2
 
 
 class Log:
-    """Lines of one event are at most one a second; what was left out is counted in the next one (``suppressed``)."""
+    """Lines of one event are at most one a second; what was left out is counted in the next one (``suppressed``).
+    ``always``: fields of all lines."""
 
-    def __init__(self, fd: int = STDERR) -> None:
+    def __init__(self, fd: int = STDERR, **always: object) -> None:
         self._fd = fd
+        self._always = always
         self._last: dict[str, float] = {}
         self._suppressed: dict[str, int] = {}
 
@@ -36,7 +38,7 @@ class Log:
         if suppressed := self._suppressed.pop(event, 0):
             fields = {**fields, "suppressed": suppressed}
         moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json.dumps({"time": moment, "level": level, "event": event, **fields}, default=str)
+        line = json.dumps({"time": moment, "level": level, "event": event, **self._always, **fields}, default=str)
         try:
             os.write(self._fd, line.encode() + b"\n")
         except OSError:

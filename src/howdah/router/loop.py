@@ -14,7 +14,8 @@ from functools import partial
 from select import EPOLLIN
 from typing import Any
 
-from howdah.router.handover import revive
+from howdah.router.claim import Claim
+from howdah.router.handover import described, revive
 from howdah.router.live import client_address
 from howdah.router.poller import Poller
 from howdah.router.session import Context, Routed, Session, refuse_overload, session
@@ -32,6 +33,10 @@ PAUSE_SECONDS = 0.1
 """How long nobody is accepted when file descriptors have run out."""
 RENEW_SECONDS = 1.0
 """For clients that are not connected to their service yet, before the router goes on in a new program."""
+SEARCHES = 4
+"""How often vanished peers are searched for in the time after which they are taken for gone."""
+TOO_SLOW = 1 / 12
+"""Of the time that a client has to say where it goes: from then on it makes room when there is none for others."""
 REFUSALS = 64
 """Clients beyond the limit that are told so; more are closed without a word."""
 
@@ -50,18 +55,24 @@ class _Running:
     client: socket.socket
     address: str
     steps: Session
+    since: float
+    refused: bool = False
     wait: Wait | None = None
     watched: int = -1
 
 
 class Router:
-    def __init__(self, listeners: Sequence[socket.socket], context: Context) -> None:
+    """``claim``: what it loses when nobody could find it any more; a worker's is looked after by who started it."""
+
+    def __init__(self, listeners: Sequence[socket.socket], context: Context, claim: Claim | None = None) -> None:
         self._listeners = listeners
         self._context = context
+        self._claim = claim
         self._poller = Poller()
-        self._sessions: set[_Running] = set()
+        self._sessions: dict[_Running, None] = {}  # the oldest first
         self._next_round = 0.0
         self._accept_again = 0.0
+        self._next_search = 0.0
         self._generation = 0
         self._told: Told | None = None
         self._renew_by = 0.0
@@ -69,6 +80,10 @@ class Router:
     def revive(self, pairs: Sequence[dict[str, Any]]) -> None:
         """Takes over the connections that the program before has left."""
         revive(pairs, self._poller, self._context.live)
+
+    def pairs(self) -> list[dict[str, Any]]:
+        """The connections, for the program that goes on with them."""
+        return [described(pair) for pair in self._context.live]
 
     def run(self, wake: socket.socket) -> Told:
         """Until ``wake`` has the number of a signal: SIGHUP to be renewed, another to stop. Renewed: the listeners and
@@ -115,6 +130,7 @@ class Router:
                 self._poller.forget(running.watched)
             running.steps.close()
             running.client.close()
+            self._context.live.depart()
         self._sessions.clear()
 
     def _close(self) -> None:
@@ -133,6 +149,13 @@ class Router:
             self._generation = self._context.table.generation
             if closed := self._context.live.close_misrouted(self._context.table.leads_to):
                 self._context.log.info("closed_misrouted", connections=closed)
+        if now >= self._next_search:
+            self._next_search = now + self._context.limits.peer / SEARCHES
+            if closed := self._context.live.close_vanished(self._context.limits.peer):
+                self._context.log.info("closed_vanished", connections=closed)
+        if self._claim is not None and self._claim.is_lost(now) and not self._context.live.clients():
+            self._context.log.warning("abandoned")
+            self._told = Told.STOP
         for running in tuple(self._sessions):
             if (wait := running.wait) is None:
                 continue
@@ -168,18 +191,34 @@ class Router:
         self._round_within(PAUSE_SECONDS)
 
     def _begin(self, client: socket.socket, address: str) -> None:
-        taken, limit = len(self._sessions) + len(self._context.live), self._context.limits.connections
-        if taken < limit:
-            steps = session(client, address, self._context)
+        taken, limit = self._context.live.clients(), self._context.limits.connections
+        if taken < limit or self._make_room():
+            running = _Running(client, address, session(client, address, self._context), time.monotonic())
         elif taken < limit + REFUSALS:
             self._context.log.error("too_many_connections", limit=limit)
-            steps = refuse_overload(client)
+            running = _Running(client, address, refuse_overload(client), time.monotonic(), refused=True)
         else:
             client.close()
             return
-        running = _Running(client, address, steps)
-        self._sessions.add(running)
+        self._sessions[running] = None
+        self._context.live.arrive()
         self._step(running, None)
+
+    def _make_room(self) -> bool:
+        """Closes the oldest client that says too little, so that many of those do not keep others out."""
+        latest = time.monotonic() - self._context.limits.handshake * TOO_SLOW
+        for running in self._sessions:
+            if running.since > latest:
+                break
+            if not running.refused and running.wait is not None and running.wait.socket is running.client:
+                if running.wait.table:
+                    continue  # it has said where it wants to go and is kept waiting
+                self._context.log.warning("slow_client_dropped", client=running.address)
+                self._poller.forget(running.watched)
+                running.steps.close()
+                self._end(running, None)
+                return True
+        return False
 
     def _step(self, running: _Running, woken: Woken | None) -> None:
         """Lets a session go on until it waits again or ends."""
@@ -205,9 +244,10 @@ class Router:
         self._step(running, Woken.EVENT)
 
     def _end(self, running: _Running, routed: Routed | None) -> None:
-        self._sessions.discard(running)
+        self._sessions.pop(running)
         if routed is None:
             running.client.close()
+            self._context.live.depart()
             return
         live = self._context.live
         pair = Pair(

@@ -9,9 +9,11 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from howdah.domain.routes import Address, Route, RouteState
+from howdah.router.cancelling import Cancels
 from howdah.router.greeting import Cancel, Hello, Refused, greeting
 from howdah.router.live import LiveConnections
 from howdah.router.log import Log
+from howdah.router.peers import keep_alive, new_socket
 from howdah.router.startup import SSL_REQUEST, Alert, fatal, fatal_alert
 from howdah.router.table import RouteTable
 from howdah.router.waits import CHUNK, Ended, Wait, Waiting, Woken, connect, linger, receive, send
@@ -20,16 +22,17 @@ RETRY_SECONDS = 0.02
 PATIENCE_SECONDS = 1.0
 """For a server that does not answer while there is another one to try."""
 LINGER_SECONDS = 2.0
-CANCEL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``handshake``: seconds until a client has said where it wants to go; ``hold``: seconds from there until it is
-    connected; ``connections``: clients at a time."""
+    connected; ``peer``: seconds until a peer that does not answer is taken for gone; ``connections``: clients at a
+    time."""
 
     handshake: float
     hold: float
+    peer: float
     connections: int
 
 
@@ -39,6 +42,11 @@ class Context:
     live: LiveConnections
     limits: Limits
     log: Log
+    cancels: Cancels
+
+    @classmethod
+    def of(cls, table: RouteTable, live: LiveConnections, limits: Limits, log: Log) -> Context:
+        return cls(table, live, limits, log, Cancels(live, log))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ def session(client: socket.socket, address: str, context: Context) -> Session:
         case Hello():
             return (yield from _route(client, outcome, context))
         case Cancel():
-            yield from _cancel(outcome.packet, context.live.servers(address))
+            yield from context.cancels.bring(outcome.packet, client, address)
         case Refused():
             context.log.info("client_refused", client=address, reason=outcome.reason)
             yield from _answer(client, outcome.answer)
@@ -130,7 +138,7 @@ def _reach(route: Route, hello: Hello, until: float, context: Context) -> Genera
         patience = min(until, time.monotonic() + PATIENCE_SECONDS) if others else until
         try:
             with context.live.dialling(address):
-                server = yield from _dial(address, hello, patience)
+                server = yield from _dial(address, hello, patience, context.limits.peer)
         except OSError as error:
             problem = error
             context.log.warning("dial_failed", service=route.service, port=address[1], error=str(error))
@@ -144,11 +152,11 @@ def _reach(route: Route, hello: Hello, until: float, context: Context) -> Genera
     raise problem
 
 
-def _dial(address: Address, hello: Hello, until: float) -> Generator[Wait, Woken, socket.socket]:
+def _dial(address: Address, hello: Hello, until: float, peer: float) -> Generator[Wait, Woken, socket.socket]:
     """A connection to a server that has got the ClientHello. Raises OSError."""
-    server = _socket(address[0])
+    server = new_socket(address[0])
     try:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(server, peer)
         yield from connect(server, address, until)
         if not hello.direct:
             yield from send(server, SSL_REQUEST, until)
@@ -162,34 +170,7 @@ def _dial(address: Address, hello: Hello, until: float) -> Generator[Wait, Woken
     return server
 
 
-def _socket(host: str) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
 def _has_ended(client: socket.socket) -> bool:
     poll = select.poll()
     poll.register(client, select.POLLRDHUP)
     return bool(poll.poll(0))
-
-
-def _cancel(packet: bytes, servers: tuple[Address, ...]) -> Waiting:
-    """Sends a CancelRequest on. Servers that it is not for ignore it. Its client may rely on the signal having been
-    sent when the connection ends, so wait for the servers to end theirs."""
-    until = time.monotonic() + CANCEL_SECONDS
-    asked: list[socket.socket] = []
-    try:
-        for host, port in servers:
-            server = _socket(host)
-            asked.append(server)
-            try:
-                yield from connect(server, (host, port), until)
-                yield from send(server, packet, until)
-            except OSError:
-                continue
-        for server in asked:
-            yield from linger(server, until)
-    finally:
-        for server in asked:
-            server.close()

@@ -74,6 +74,11 @@ def fatal(sqlstate: str, message: str, hint: str | None = None) -> bytes:
     return b"E" + struct.pack("!I", 4 + len(body)) + body
 
 
+def fatal_of_old(message: str) -> bytes:
+    """The same for clients of protocols before 3, which know no fields."""
+    return b"EFATAL:  " + message.encode() + b"\n\0"
+
+
 class Alert(IntEnum):
     """TLS alert descriptions, RFC 8446 section 6.2."""
 

@@ -7,7 +7,7 @@ from unit.router.test_clienthello import hello_of_openssl
 from unit.router.test_startup import CANCEL, STARTUP, packet
 
 from howdah.router.greeting import Cancel, Hello, Refused, greeting
-from howdah.router.startup import GSSENC_REQUEST, SSL_REQUEST, Alert, fatal, fatal_alert
+from howdah.router.startup import GSSENC_REQUEST, SSL_REQUEST, Alert, fatal, fatal_alert, fatal_of_old
 
 HELLO = hello_of_openssl("a.example", ["postgresql"])
 Outcome = Hello | Cancel | Refused | None
@@ -77,11 +77,15 @@ def test_a_startup_message_without_tls_learns_what_to_do(before: list[bytes]):
     assert b"sslmode=require" in outcome.answer
 
 
-def test_an_old_protocol_is_named():
-    _, outcome = talk(packet(2 << 16))
-    assert outcome == Refused(
-        fatal("0A000", "unsupported frontend protocol 2.0: server supports 3.0 and later"), "protocol 2.0"
-    )
+def test_a_protocol_that_no_server_speaks_is_named_in_words_that_its_client_reads():
+    sentence = "unsupported frontend protocol {}.0: server supports 3.0 and later"
+    assert talk(packet(2 << 16)) == (b"", Refused(fatal_of_old(sentence.format(2)), "protocol 2.0"))
+    assert talk(packet(4 << 16)) == (b"", Refused(fatal("0A000", sentence.format(4)), "protocol 4.0"))
+
+
+def test_a_startup_message_without_its_end_is_refused_as_by_postgres():
+    sentence = "invalid startup packet layout: expected terminator as last byte"
+    assert talk(packet(3 << 16, b"user\0x")) == (b"", Refused(fatal("08P01", sentence), sentence))
 
 
 def test_a_cancel_request_is_kept_whole():

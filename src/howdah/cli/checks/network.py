@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from howdah.cli.checks.finding import Finding, fail, ok, warn
-from howdah.cli.processes import control_plane, router_ports
+from howdah.cli.processes import abandoned_routers, control_plane, router_ports
 from howdah.domain.settings import Settings
 
 
 def check_ports(settings: Settings) -> Iterator[Finding]:
     yield _api_port(settings)
     yield from _router_port(settings)
+    yield from _abandoned_routers()
     yield _instance_ports(settings)
 
 
@@ -45,6 +47,12 @@ def _router_port(settings: Settings) -> Iterator[Finding]:
         else:
             advice = "the router will take the next free port and connection strings carry it; free it, or router.port"
             yield warn(name, f"{wanted} on {address} cannot be used (taken, or below 1024 without root)", advice)
+
+
+def _abandoned_routers() -> Iterator[Finding]:
+    for state in sorted(abandoned_routers()):
+        what = f"one runs whose state directory {state} has been deleted; it ends when its last client has gone"
+        yield warn("abandoned router", what, f"to end it now: howdah stop --state {shlex.quote(str(state))}")
 
 
 def _instance_ports(settings: Settings) -> Finding:

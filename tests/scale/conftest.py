@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+
+import pytest
+from router.conftest import open_directory, router  # noqa: F401  # fixtures
+
+
+@pytest.fixture
+def many_files() -> Iterator[int]:
+    """As many open files as the machine allows this process; how many."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield before[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
