@@ -47,6 +47,7 @@ def serve(
 
     from howdah.cli.config import environment_of
     from howdah.cli.logs import set_up_logs
+    from howdah.cli.memory import give_back_memory
     from howdah.engines.local.allocation import number_range
     from howdah.launcher.capabilities import check_capabilities
     from howdah.launcher.layout import layout
@@ -63,6 +64,7 @@ def serve(
         places = layout(settings, privileged=True)
         divide(places, uids, settings.domain, _arguments(settings), environment_of(settings))
     launcher = join(uids)
+    give_back_memory()
     set_up_logs()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -19,7 +19,8 @@ from howdah.engines.local.restoring import Restorations
 
 @dataclass(slots=True)
 class Advance:
-    """``failed``: told of each step that failed, and why. problem: of the primary; None while nothing is wrong.
+    """``failed``: told of each step that failed, and why. acted: a step was tried. problem: of the primary; None while
+    nothing is wrong.
     moving: the primary is about to be stopped for another one, or has changed. hurt: a step for another server failed.
     """
 
@@ -29,6 +30,7 @@ class Advance:
     secrets: ServiceSecrets
     received: Received
     failed: Callable[[str, str], None]
+    acted: bool = False
     problem: str | None = None
     moving: bool = False
     hurt: bool = False
@@ -58,6 +60,7 @@ class Advance:
         return together.replica_step(scene.primary, source_is_up=scene.source is not None)
 
     async def _try(self, step: object, work: Awaitable[None]) -> None:
+        self.acted = True
         try:
             await work
         except (HowdahError, OSError) as error:
@@ -66,6 +69,7 @@ class Advance:
 
     async def _beside(self, step: object, work: Awaitable[None]) -> None:
         """What its clients do not notice when it fails."""
+        self.acted = True
         try:
             await work
         except (HowdahError, OSError) as error:
