@@ -57,10 +57,10 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 class ControlPlane:
     """Used as ``async with ControlPlane(settings, make_engine) as plane``.
 
-    ``make_engine`` gets the registry of instances and the journal of drills, which live in the store; ``host``: None where this
-    process may change nothing of the machine. Entering raises SetupError when another
-    control plane serves the state directory, the store is damaged, or the machine lacks something. Leaving stops the
-    loops; the servers and the router go on.
+    ``make_engine`` gets the registry of instances and the journal of drills, which live in the store; ``host``: None
+    where this process may change nothing of the machine. Entering raises SetupError when another control plane serves
+    the state directory, the store is damaged, or the machine lacks something. Leaving stops the loops; the servers and
+    the router go on.
     """
 
     settings: Settings
@@ -174,7 +174,6 @@ class ControlPlane:
         self.services = Services(
             self.settings, self.catalog, self.store, vault, self._clock, publisher, reconciler, schedule, engine
         )
-        self.backups = Backups(self.store, vault, self._clock, engine, self.services, self.settings.backup)
         self.members = Members(self.store, vault, self._clock, engine, self.services)
         self.backups = Backups(self.store, vault, self._clock, engine, self.services, settings)
         self.deleted = DeletedServices(self.store, self._clock, engine, self.services, settings)

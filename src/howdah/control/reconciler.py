@@ -24,7 +24,7 @@ PASS_SECONDS = 120.0
 TURN_SECONDS = 2.0
 """After which a service that still has something to do, a recovering one perhaps, lets others go first."""
 
-SWEEP_SECONDS, SWEPT_A_SECOND = 60.0, 2.0
+SWEEP_SECONDS, SWEPT_A_SECOND = 60.0, 1.0
 """A sweep takes so long, or longer where there are so many services that it would look at more of them in a second."""
 
 FIRST_BACK_OFF_SECONDS = 0.5
