@@ -78,8 +78,8 @@ def service(found: Service, version: ApiVersion, connection_string: str | None) 
 def open_access_list(service: ServiceId) -> list[dict[str, str]]:
     """Everybody, direct and pooled: what a service has that was created without a list, the only kind so far."""
     return [
-        {"id": id, "source": source, "portRange": "5432..6432"}
-        for id, source in zip(_entries(service.uuid), _ANYWHERE, strict=True)
+        {"id": entry, "source": source, "portRange": "5432..6432"}
+        for entry, source in zip(_entries(service.uuid), _ANYWHERE, strict=True)
     ]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
-from howdah.api.protocol import protocol
+from howdah.api.handshakes import SecureListener
+from howdah.api.protocol import ApiProtocol, protocol
 from howdah.domain.errors import SetupError
 from howdah.domain.settings import ApiSettings
 
@@ -91,9 +94,22 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
         )
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """With TLS connections are accepted by us: uvicorn would know nothing of handshakes."""
+        if self._tls is None:
+            await super().startup(sockets)
+            return
+        made = [SecureListener(one, self._tls, self._connection) for one in sockets or ()]
+        self.servers = cast("list[asyncio.Server]", made)
+        self.started = True
+
+    def _connection(self) -> ApiProtocol:
+        make = cast("Callable[..., ApiProtocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
