@@ -37,37 +37,6 @@ def listen(settings: ApiSettings) -> socket.socket:
     return listener
 
 
-def tls_context(settings: ApiSettings) -> ssl.SSLContext | None:
-    """TLS 1.2 or newer with the certificate of the settings; None without one. Raises SetupError."""
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        lacking, given = ("tls_key", "tls_certificate") if key is None else ("tls_certificate", "tls_key")
-        raise SetupError(f"api.{given} is set and api.{lacking} is not; TLS needs both")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key, password=_no_password)
-    except ssl.SSLError as error:
-        why = "the key is not the certificate's" if error.reason == "KEY_VALUES_MISMATCH" else "they must be PEM files"
-        raise SetupError(
-            f"api.tls_certificate {certificate} and api.tls_key {key} cannot be used: {why}; the key not encrypted"
-        ) from None
-    except OSError as error:
-        raise SetupError(
-            f"api.tls_certificate {certificate} or api.tls_key {key} cannot be read: {error.strerror}; started as root"
-            " the API runs as the user howdah, which must be able to"
-        ) from None
-    return context
-
-
-def _no_password() -> str:
-    """Instead of a question on the terminal."""
-    return ""
-
-
 def _why_not(settings: ApiSettings, error: OSError) -> str:
     where = f"{settings.host} port {settings.port}"
     match error.errno:
