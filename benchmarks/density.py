@@ -27,8 +27,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from fixtures.server import NEW_SERVICE, Server
+from fixtures.usage import GROUPS, Usage, between, look
 from idle.plain import PlainServers
-from idle.processes import GROUPS, Usage, between, look
 
 SETTLING_SECONDS = 20
 """After the last base backup, until what followed from it has ended."""

@@ -11,8 +11,7 @@ from typing import Self
 
 from backups.machine import Machine, end, free_port
 from fixtures.server import CACHE
-
-from idle.processes import Usage, look_below
+from fixtures.usage import Usage, look_below
 
 SETTINGS = {
     "shared_buffers": "16MB",

@@ -14,7 +14,7 @@ from howdah.backup.errors import DamageError
 
 _LEVEL = 1
 _BLOCK = 1024 * 1024
-_ZEROS = bytes(_BLOCK)
+_PAGE = 8192
 
 
 @dataclass(slots=True)
@@ -104,15 +104,24 @@ def unpack(packed: bytes, key: str, most: int | None = None) -> bytes:
 
 
 def _received(handle: int, since: int) -> int:
-    """Where the zeros at the end of a file begin, which is not before ``since``."""
-    end = os.fstat(handle).st_size
-    while end > since:
-        begin = max(since, end - _BLOCK)
-        block = _read(handle, begin, end)
-        if block != _ZEROS[: len(block)]:
-            return begin + len(block.rstrip(b"\0"))
-        end = begin
-    return since
+    """Where that ends which has been received, which is not before ``since``.
+
+    Each page of WAL begins with a number that is not zero (``xlp_magic``, Postgres' access/xlog_internal.h): the first
+    page without it has not come yet. To look for zeros from the end would read all of a segment each time.
+    """
+    end = _first_missing_page(handle, since - since % _PAGE)
+    last = _read(handle, max(0, end - _PAGE), end)
+    return max(since, end - len(last) + len(last.rstrip(b"\0")))
+
+
+def _first_missing_page(handle: int, begin: int) -> int:
+    size = os.fstat(handle).st_size
+    for position in range(begin, size, _BLOCK):
+        block = _read(handle, position, min(size, position + _BLOCK))
+        for at in range(0, len(block), _PAGE):
+            if not any(block[at : at + 2]):
+                return position + at
+    return size
 
 
 def _sum(handle: int, until: int) -> int:
