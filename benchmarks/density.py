@@ -30,7 +30,7 @@ from fixtures.server import NEW_SERVICE, Server
 from fixtures.usage import GROUPS, Usage, between, look
 from idle.plain import PlainServers
 
-SETTLING_SECONDS = 20
+SETTLING_SECONDS = 60
 """After the last base backup, until what followed from it has ended."""
 
 
@@ -52,6 +52,8 @@ def main() -> None:
         server.start()
         ending.callback(server.stop_everything)
         figures = {"plain": measure_plain(top, asked.plain, asked.seconds)}
+        print(f"{asked.plain} plain servers, idle:")
+        report_idle(asked.plain, figures["plain"])
         for step in map(int, asked.steps.split(",")):
             figures[str(step)] = measure_step(server, step, asked.seconds)
             report(step, figures[str(step)])
@@ -112,6 +114,10 @@ def wait(what: str, probe: Callable[[], bool], within: float = 900) -> None:
 def report(count: int, figures: dict[str, float]) -> None:
     print(f"\n{count} services: accepted {figures['accepted_s']:.1f} s, running {figures['running_s']:.1f} s,")
     print(f"backed up {figures['backed_up_s']:.0f} s after the common start; idle:")
+    report_idle(count, figures)
+
+
+def report_idle(count: int, figures: dict[str, float]) -> None:
     print(f"{'':16} {'MB':>9} {'MB each':>9} {'% of a core':>12} {'each':>8}")
     for group in [name for name in GROUPS if f"{name}_mb" in figures]:
         memory, processor = figures[f"{group}_mb"], figures[f"{group}_percent"]
