@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from api.client import Client
-from api.test_tls import Files, files, port
+from api.test_tls import Files, files, port, tls
 from howdah.api import protocol
 
-__all__ = ["files", "port"]
+__all__ = ["files", "port", "tls"]
 
 CLIENT_HELLO_BEGUN = b"\x16\x03\x01\x02\x00\x01"
 
