@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -37,13 +41,17 @@ BOUNDED = hypothesis_settings(
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Served:
     """A server in a thread of its own, since generated requests are sent one by one and wait."""
 
     url: str
     auth: tuple[str, str]
     ids: dict[str, str]
+
+    @cached_property
+    def schema(self) -> Any:
+        return schemathesis.openapi.from_url(f"{self.url}/openapi.json")
 
 
 @pytest.fixture(scope="module")
@@ -86,19 +94,39 @@ async def _serve(top: Path, found: list[Served], started: threading.Event, stop:
         await serving
 
 
-@pytest.mark.parametrize("version", ["preview", "beta"])
-@pytest.mark.parametrize("operation", BUILT)
+VERSIONS = pytest.mark.parametrize("version", ["preview", "beta"])
+EVERY_OPERATION = pytest.mark.parametrize("operation", [operation.id for operation in OPERATIONS])
+
+
+@VERSIONS
+@EVERY_OPERATION
 def test_generated_requests_get_documented_answers(served: Served, operation: str, version: str) -> None:
-    schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
-    found = [described.ok() for described in schema.get_all_operations()]
+    check(served, operation, version, GenerationMode.POSITIVE, BOUNDED)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@VERSIONS
+@EVERY_OPERATION
+def test_many_generated_requests_get_documented_answers(
+    served: Served, operation: str, version: str, mode: GenerationMode
+) -> None:
+    """``NEGATIVE``: those that break the rules of the document."""
+    check(served, operation, version, mode, hypothesis_settings(BOUNDED, max_examples=200))
+
+
+def check(served: Served, operation: str, version: str, mode: GenerationMode, bounds: hypothesis_settings) -> None:
+    found = [described.ok() for described in served.schema.get_all_operations()]
     (one,) = [described for described in found if described.definition.raw["operationId"] == operation]
     known = {} if operation == "postgresServiceDelete" else served.ids
+    checks = CHECKS if operation in BUILT else CHECKS[1:]  # What is not built says so with a 501.
 
-    @BOUNDED
-    @given(case=one.as_strategy())
-    def check(case: Any) -> None:
+    @bounds
+    @given(case=one.as_strategy(generation_mode=mode))
+    def send(case: Any) -> None:
         case.path_parameters = {name: known.get(name, value) for name, value in (case.path_parameters or {}).items()}
         case.headers["Howdah-Api-Version"] = version
-        case.call_and_validate(base_url=served.url, auth=served.auth, checks=CHECKS)
+        case.call_and_validate(base_url=served.url, auth=served.auth, checks=checks)
 
-    check()
+    with suppress(Unsatisfiable):  # Nothing breaks the rules of a call that takes nothing.
+        send()

@@ -85,6 +85,13 @@ async def test_a_head_that_is_too_large_is_431(wire: Wire, head: bytes) -> None:
     assert error.startswith("HEADERS_TOO_LARGE: ")
 
 
+async def test_what_any_request_may_be_answered_is_documented_for_each(client: Client) -> None:
+    document = (await client.http.get("/openapi.json")).json()
+    calls = [call for methods in document["paths"].values() for call in methods.values()]
+    assert calls
+    assert all(call["responses"].keys() >= {"400", "408", "431"} for call in calls)
+
+
 async def test_as_many_headers_as_may_be_are_fine(wire: Wire) -> None:
     head = b"GET /healthz HTTP/1.1\r\n" + CLOSE + b"A: b\r\n" * (MAX_HEADERS - 2) + b"\r\n"
     assert (await wire.send(head)).status == 200

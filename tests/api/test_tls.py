@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from api.client import Client
 from howdah.api.app import create_app
-from howdah.cli.listening import HttpServer, listen, tls_context
+from howdah.cli.listening import HttpServer, listen
+from howdah.cli.tls import ApiTls
 from howdah.domain.errors import SetupError
-from howdah.domain.settings import ApiSettings
-from howdah.security.certificates import bundle, issue, new_roots
+from howdah.domain.settings import ApiSettings, Settings
+from howdah.security.certificates import Root, bundle, issue, new_roots
 
 
 @dataclass
@@ -25,25 +27,39 @@ class Files:
     authority: Path
     certificate: Path
     key: Path
+    roots: tuple[Root, Root]
+
+    def renew(self) -> str:
+        """Another certificate of the same authority in their place; returns it."""
+        leaf = issue(self.roots, service="api", hostnames=["localhost"], now=datetime.now(UTC))
+        self.key.write_text(leaf.key)
+        self.certificate.write_text(leaf.chain)
+        return leaf.chain
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
     now = datetime.now(UTC)
     roots = new_roots("api", now)
-    leaf = issue(roots, service="api", hostnames=["localhost"], now=now)
-    made = Files(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
+    made = Files(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem", roots)
     made.authority.write_text(bundle(roots))
-    made.certificate.write_text(leaf.chain)
-    made.key.write_text(leaf.key)
+    made.renew()
     return made
 
 
 @pytest.fixture
-async def port(client: Client, files: Files) -> AsyncIterator[int]:
-    settings = ApiSettings(port=0, tls_certificate=files.certificate, tls_key=files.key)
-    listener = listen(settings)
-    server = HttpServer(create_app(client.plane), tls_context(settings))
+def tls(files: Files) -> ApiTls:
+    return made_with(tls_certificate=files.certificate, tls_key=files.key)
+
+
+def made_with(**api: Any) -> ApiTls:
+    return ApiTls(Settings(state=Path("/nonexistent"), api=ApiSettings(**api)))
+
+
+@pytest.fixture
+async def port(client: Client, tls: ApiTls) -> AsyncIterator[int]:
+    listener = listen(ApiSettings(port=0))
+    server = HttpServer(create_app(client.plane), tls.context)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     yield listener.getsockname()[1]
     server.stop()
@@ -80,9 +96,9 @@ async def test_old_versions_of_tls_are_refused(files: Files, port: int) -> None:
 
 def test_one_file_without_the_other_is_refused(files: Files) -> None:
     with pytest.raises(SetupError, match=r"api\.tls_certificate is set and api\.tls_key is not"):
-        tls_context(ApiSettings(tls_certificate=files.certificate))
+        made_with(tls_certificate=files.certificate)
     with pytest.raises(SetupError, match=r"api\.tls_key is set and api\.tls_certificate is not"):
-        tls_context(ApiSettings(tls_key=files.key))
+        made_with(tls_key=files.key)
 
 
 def test_files_that_cannot_be_used_are_named(files: Files, tmp_path: Path) -> None:
@@ -94,5 +110,41 @@ def test_files_that_cannot_be_used_are_named(files: Files, tmp_path: Path) -> No
         (tmp_path / "x", "No such"),
     ):
         with pytest.raises(SetupError, match=why) as refused:
-            tls_context(ApiSettings(tls_certificate=files.certificate, tls_key=key))
+            made_with(tls_certificate=files.certificate, tls_key=key)
         assert str(key) in refused.value.sentence
+
+
+async def test_a_certificate_that_replaces_the_files_is_taken_without_a_restart(
+    files: Files, tls: ApiTls, port: int
+) -> None:
+    before = files.certificate.read_text()
+    assert await shown(files, port) == ssl.PEM_cert_to_DER_cert(_first(before))
+    after = files.renew()
+    tls.look()
+    assert await shown(files, port) == ssl.PEM_cert_to_DER_cert(_first(after))
+
+
+async def test_files_that_cannot_be_used_leave_the_last_certificate_in_place(
+    files: Files, tls: ApiTls, port: int
+) -> None:
+    before = await shown(files, port)
+    files.certificate.write_text("half a certifica")
+    tls.look()
+    assert await shown(files, port) == before
+    after = files.renew()
+    tls.look()
+    assert await shown(files, port) == ssl.PEM_cert_to_DER_cert(_first(after))
+
+
+async def shown(files: Files, port: int) -> bytes:
+    """The certificate that a client sees."""
+    context = ssl.create_default_context(cafile=str(files.authority))
+    _, writer = await asyncio.open_connection("localhost", port, ssl=context)
+    found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return found
+
+
+def _first(chain: str) -> str:
+    end = "-----END CERTIFICATE-----"
+    return chain.partition(end)[0] + end

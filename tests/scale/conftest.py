@@ -4,7 +4,10 @@ import resource
 from collections.abc import Iterator
 
 import pytest
-from router.conftest import open_directory, router  # noqa: F401  # fixtures
+from api.conftest import client, engine, plane, settings
+from router.conftest import open_directory, router
+
+__all__ = ["client", "engine", "many_files", "open_directory", "plane", "router", "settings"]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from howdah import __version__
 from howdah.api import schemas
 from howdah.api.operation import Access, Operation
 from howdah.api.operations import OPERATIONS, TAGS
+from howdah.api.protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
 from howdah.api.queries import MOST
 from howdah.api.repeats import HEADER as IDEMPOTENCY_KEY
 from howdah.api.repeats import MAX_LENGTH
@@ -44,15 +45,22 @@ _ERRORS: dict[HTTPStatus, str] = {
     HTTPStatus.UNAUTHORIZED: "No valid key",
     HTTPStatus.FORBIDDEN: "The key's role does not allow it",
     HTTPStatus.NOT_FOUND: "No such thing for this key",
+    HTTPStatus.REQUEST_TIMEOUT: f"The request line and headers did not arrive within {HEAD_SECONDS:g} s",
     HTTPStatus.CONFLICT: "The present state does not allow it",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 1 MiB",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as JSON",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        f"The request line and headers are larger than {MAX_HEAD_BYTES} bytes or more than {MAX_HEADERS} headers"
+    ),
     HTTPStatus.TOO_MANY_REQUESTS: "More requests than the key may send, or too many with wrong keys",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A defect of the server; its log has the requestId",
     HTTPStatus.NOT_IMPLEMENTED: "Not built yet",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not now, or stored and still being applied",
 }
 
+
+_BEFORE_ROUTING = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+"""What any request may be answered, whatever it asks for."""
 
 _IDEMPOTENCY_KEY: Schema = {
     "name": IDEMPOTENCY_KEY,
@@ -91,7 +99,8 @@ def operation_document(operation: Operation) -> Schema:
 
 def open_document(result: str) -> Schema:
     """The same for a call that wants no key."""
-    return {"responses": {"200": _success(schemas.reference(result)), **_failures(HTTPStatus.SERVICE_UNAVAILABLE)}}
+    failures = _failures(*_BEFORE_ROUTING, HTTPStatus.SERVICE_UNAVAILABLE)
+    return {"responses": {"200": _success(schemas.reference(result)), **failures}}
 
 
 def _parameters(operation: Operation) -> list[Schema]:
@@ -110,7 +119,7 @@ def _parameter(name: str, place: str, *, required: bool) -> Schema:
 
 
 def _responses(operation: Operation) -> Schema:
-    failures = [HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS]
+    failures = [*_BEFORE_ROUTING, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS]
     if operation.access is not Access.READ:
         failures.append(HTTPStatus.FORBIDDEN)
     if "{" in operation.path:

@@ -7,7 +7,7 @@ import resource
 import uuid
 from asyncio import TimerHandle
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -35,15 +35,31 @@ def most_connections() -> int:
     return 8192 if soft == resource.RLIM_INFINITY else max(64, min(8192, soft // 2))
 
 
-class ApiProtocol(HttpToolsProtocol):
-    """One connection.
+class Waiting(Protocol):
+    """Whoever may be ended so that others have room."""
 
-    Those without a whole request yet are kept in the order in which they began to wait. When there are more connections
-    than may be, the first of these is closed, so that slow ones cost others nothing.
+    def give_up(self) -> None:
+        """End it without an answer."""
+        ...
+
+
+class Shaking(Waiting, Protocol):
+    def over(self) -> None:
+        """It is a connection now, or none."""
+        ...
+
+
+class ApiProtocol(HttpToolsProtocol):
+    """One connection. ``handshake``: the one of TLS that made it.
+
+    Those without a whole request yet, handshakes among them, are kept in the order in which they began to wait. When
+    there are more connections than may be, the first of these is closed, so that slow ones cost others nothing.
     """
 
-    waiting: dict[ApiProtocol, None]
+    waiting: dict[Waiting, None]
+    handshakes: set[Waiting]
     most: int
+    handshake: Shaking | None = None
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -54,11 +70,18 @@ class ApiProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if self.handshake is not None:
+            self.handshake.over()
         self._wait()
         self._in_head = True
         self._expect_head()
-        if len(self.connections) > self.most and self.waiting:
-            next(iter(self.waiting)).give_up()
+        self.make_room(len(self.connections))
+
+    @classmethod
+    def make_room(cls, connections: int) -> None:
+        """``connections``: how many there are beside those in a handshake."""
+        if connections + len(cls.handshakes) > cls.most and cls.waiting:
+            next(iter(cls.waiting)).give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting.pop(self, None)
@@ -163,4 +186,4 @@ class ApiProtocol(HttpToolsProtocol):
 
 def protocol() -> type[ApiProtocol]:
     """For one server: its connections share what they know of each other."""
-    return type("ServerProtocol", (ApiProtocol,), {"waiting": {}, "most": most_connections()})
+    return type("ServerProtocol", (ApiProtocol,), {"waiting": {}, "handshakes": set(), "most": most_connections()})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from howdah.domain.backups import ArchiveStatus, BaseBackup, Gap
 from howdah.domain.catalog import Catalog
@@ -20,6 +21,7 @@ from howdah.domain.states import HaType, PostgresVersion
 from howdah.domain.tags import Tag
 
 USERNAME = "postgres"
+_ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def timestamp(moment: datetime) -> str:
@@ -76,9 +78,15 @@ def service(found: Service, version: ApiVersion, connection_string: str | None) 
 def open_access_list(service: ServiceId) -> list[dict[str, str]]:
     """Everybody, direct and pooled: what a service has that was created without a list, the only kind so far."""
     return [
-        {"id": str(uuid5(service.uuid, source)), "source": source, "portRange": "5432..6432"}
-        for source in ("0.0.0.0/0", "::/0")
+        {"id": entry, "source": source, "portRange": "5432..6432"}
+        for entry, source in zip(_entries(service.uuid), _ANYWHERE, strict=True)
     ]
+
+
+@lru_cache(maxsize=8192)
+def _entries(service: UUID) -> tuple[str, ...]:
+    """Hashes, which cost more than what is read from the store."""
+    return tuple(str(uuid5(service, source)) for source in _ANYWHERE)
 
 
 def list_item(found: Service, version: ApiVersion) -> dict[str, Any]:

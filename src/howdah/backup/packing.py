@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from howdah.backup.errors import DamageError
 
 _LEVEL = 1
 _BLOCK = 1024 * 1024
-_ZEROS = bytes(_BLOCK)
+_PAGE = 8192
 
 
 @dataclass(slots=True)
@@ -41,32 +42,44 @@ class Packing:
                 self._inode = inode
             received = _received(handle, self._length)
             # Read only now: what is before a byte that is there has been written, though maybe after the look at it.
-            if received > self._length:
-                self._take(_read(handle, self._length, received))
+            self._take(handle, received)
         finally:
             os.close(handle)
 
     def complete(self, path: Path) -> None:
         """Take the rest of a segment that has been received as a whole. Raises OSError."""
-        whole = path.read_bytes()
-        if zlib.crc32(memoryview(whole)[: self._length]) != self._sum or len(whole) < self._length:
-            self._begin_anew()  # It was not the same file that grew.
-        if len(whole) > self._length:
-            self._take(whole[self._length :])
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(handle).st_size
+            if size < self._length or _sum(handle, self._length) != self._sum:
+                self._begin_anew()  # It was not the same file that grew.
+            self._take(handle, size)
+        finally:
+            os.close(handle)
 
     def _begin_anew(self) -> None:
         self.content, self.stored, self._length, self._sum = b"", 0, 0, 0
 
-    def _take(self, part: bytes) -> None:
-        self.content += pack(part)
-        self._length += len(part)
-        self._sum = zlib.crc32(part, self._sum)
+    def _take(self, handle: int, until: int) -> None:
+        """One frame of what is there before ``until``."""
+        if until <= self._length:
+            return
+        frame = _compressor().compressobj(size=until - self._length)
+        parts, known = [self.content], self._sum
+        for block in _blocks(handle, self._length, until):
+            parts.append(frame.compress(block))
+            known = zlib.crc32(block, known)
+        self.content, self._length, self._sum = b"".join((*parts, frame.flush())), until, known
 
 
 def pack(content: bytes) -> bytes:
     """One frame."""
+    return _compressor().compress(content)
+
+
+def _compressor() -> zstandard.ZstdCompressor:
     # With a checksum: what has changed in the archive is found when it is read.
-    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(content)
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True)
 
 
 def unpack(packed: bytes, key: str, most: int | None = None) -> bytes:
@@ -91,15 +104,37 @@ def unpack(packed: bytes, key: str, most: int | None = None) -> bytes:
 
 
 def _received(handle: int, since: int) -> int:
-    """Where the zeros at the end of a file begin, which is not before ``since``."""
-    end = os.fstat(handle).st_size
-    while end > since:
-        begin = max(since, end - _BLOCK)
-        block = _read(handle, begin, end)
-        if block != _ZEROS[: len(block)]:
-            return begin + len(block.rstrip(b"\0"))
-        end = begin
-    return since
+    """Where that ends which has been received, which is not before ``since``.
+
+    Each page of WAL begins with a number that is not zero (``xlp_magic``, Postgres' access/xlog_internal.h): the first
+    page without it has not come yet. To look for zeros from the end would read all of a segment each time.
+    """
+    end = _first_missing_page(handle, since - since % _PAGE)
+    last = _read(handle, max(0, end - _PAGE), end)
+    return max(since, end - len(last) + len(last.rstrip(b"\0")))
+
+
+def _first_missing_page(handle: int, begin: int) -> int:
+    size = os.fstat(handle).st_size
+    for position in range(begin, size, _BLOCK):
+        block = _read(handle, position, min(size, position + _BLOCK))
+        for at in range(0, len(block), _PAGE):
+            if not any(block[at : at + 2]):
+                return position + at
+    return size
+
+
+def _sum(handle: int, until: int) -> int:
+    found = 0
+    for block in _blocks(handle, 0, until):
+        found = zlib.crc32(block, found)
+    return found
+
+
+def _blocks(handle: int, begin: int, end: int) -> Iterator[bytes]:
+    """Never a whole segment at once: many are packed at the same time."""
+    for position in range(begin, end, _BLOCK):
+        yield _read(handle, position, min(end, position + _BLOCK))
 
 
 def _read(handle: int, begin: int, end: int) -> bytes:

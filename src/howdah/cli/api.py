@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from howdah import __version__
-from howdah.cli.state import read_credentials, serve_command, state_directory
+from howdah.cli.state import AUTHORITY, authority_of, read_credentials, serve_command, state_directory
 from howdah.domain.errors import Conflict, HowdahError, NotFound, SetupError, Unauthorized, Unavailable
 from howdah.domain.ids import ServiceId
 
@@ -27,13 +28,15 @@ class ApiError(HowdahError):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """``hint``: what to do when nothing answers at ``url``."""
+    """``hint``: what to do when nothing answers at ``url``. ``authority``: a file of CAs that are trusted beside the
+    system's."""
 
     url: str
     organization: str
     key_id: str
     key_secret: str
     hint: str
+    authority: Path | None = None
 
     def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
@@ -85,8 +88,7 @@ class Api:
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, dict[str, Any]]:
         parts = urlsplit(self.url)
-        connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+        connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
         credentials = base64.b64encode(f"{self.key_id}:{self.key_secret}".encode()).decode()
         headers = {
             "Authorization": f"Basic {credentials}",
@@ -103,6 +105,17 @@ class Api:
             raise Unavailable(f"no Howdah answers at {self.url} ({error}); {self.hint}") from None
         finally:
             connection.close()
+
+    def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+        if scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+        context = ssl.create_default_context()
+        if self.authority is not None:
+            try:
+                context.load_verify_locations(self.authority)
+            except OSError as error:
+                raise SetupError(f"{AUTHORITY} {self.authority} cannot be used: {error.strerror or error}") from None
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
 
 
 def _decoded(content: bytes, url: str) -> dict[str, Any]:
@@ -149,13 +162,14 @@ def connect(state: Path | None) -> Api:
     if state is None and any(given.values()):
         if missing := [name for name in NAMES if not given[name]]:
             raise SetupError(f"the environment has some of {', '.join(NAMES)} but lacks {', '.join(missing)}")
-        return _api(given, "API_URL names it: is it the right one?")
+        named = os.environ.get(AUTHORITY)
+        return _api(given, "API_URL names it: is it the right one?", Path(named) if named else None)
     directory = state_directory(state)
-    return _api(read_credentials(directory), f"start it: {serve_command(directory)}")
+    return _api(read_credentials(directory), f"start it: {serve_command(directory)}", authority_of(directory))
 
 
-def _api(given: Mapping[str, str], hint: str) -> Api:
+def _api(given: Mapping[str, str], hint: str, authority: Path | None) -> Api:
     url = given["API_URL"].rstrip("/")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise SetupError(f"API_URL is {url!r}; it must be like http://127.0.0.1:8686")
-    return Api(url, given["ORG_ID"], given["KEY_ID"], given["KEY_SECRET"], hint)
+    return Api(url, given["ORG_ID"], given["KEY_ID"], given["KEY_SECRET"], hint, authority)

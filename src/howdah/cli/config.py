@@ -94,7 +94,8 @@ def _check_public(settings: Settings) -> None:
     if api.scheme == "http" and not ipaddress.ip_address(api.host).is_loopback:
         raise SetupError(
             f"api.host is {api.host}, where others could read keys and passwords as they pass: without TLS the API"
-            " listens on loopback only. Set api.tls_certificate and api.tls_key to PEM files; or listen on 127.0.0.1 or"
+            " listens on loopback only. Set api.tls_certificate and api.tls_key to PEM files, or api.tls_generate to"
+            " true; or listen on 127.0.0.1 or"
             " ::1 and come by a tunnel (ssh -L) or a proxy on this machine that speaks TLS"
         )
 

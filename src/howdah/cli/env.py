@@ -6,12 +6,16 @@ import shlex
 
 from howdah.cli.options import JsonOption, StateOption
 from howdah.cli.output import show_json
-from howdah.cli.state import read_credentials, state_directory
+from howdah.cli.state import AUTHORITY, authority_of, read_credentials, state_directory
 
 
 def env(state: StateOption = None, as_json: JsonOption = False) -> None:
     """Credentials of the first organization, for your shell: eval "$(howdah env)"."""
-    credentials = read_credentials(state_directory(state))
+    directory = state_directory(state)
+    credentials = read_credentials(directory)
+    authority = authority_of(directory) if credentials["API_URL"].startswith("https:") else None
+    if authority is not None:
+        credentials |= {AUTHORITY: str(authority)}
     if as_json:
         show_json(credentials)
         return

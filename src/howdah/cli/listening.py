@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
-from howdah.api.protocol import protocol
+from howdah.api.handshakes import SecureListener
+from howdah.api.protocol import ApiProtocol, protocol
 from howdah.domain.errors import SetupError
 from howdah.domain.settings import ApiSettings
 
@@ -32,37 +35,6 @@ def listen(settings: ApiSettings) -> socket.socket:
         raise SetupError(_why_not(settings, error)) from None
     listener.setblocking(False)
     return listener
-
-
-def tls_context(settings: ApiSettings) -> ssl.SSLContext | None:
-    """TLS 1.2 or newer with the certificate of the settings; None without one. Raises SetupError."""
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        lacking, given = ("tls_key", "tls_certificate") if key is None else ("tls_certificate", "tls_key")
-        raise SetupError(f"api.{given} is set and api.{lacking} is not; TLS needs both")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key, password=_no_password)
-    except ssl.SSLError as error:
-        why = "the key is not the certificate's" if error.reason == "KEY_VALUES_MISMATCH" else "they must be PEM files"
-        raise SetupError(
-            f"api.tls_certificate {certificate} and api.tls_key {key} cannot be used: {why}; the key not encrypted"
-        ) from None
-    except OSError as error:
-        raise SetupError(
-            f"api.tls_certificate {certificate} or api.tls_key {key} cannot be read: {error.strerror}; started as root"
-            " the API runs as the user howdah, which must be able to"
-        ) from None
-    return context
-
-
-def _no_password() -> str:
-    """Instead of a question on the terminal."""
-    return ""
 
 
 def _why_not(settings: ApiSettings, error: OSError) -> str:
@@ -91,9 +63,22 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
         )
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """With TLS connections are accepted by us: uvicorn would know nothing of handshakes."""
+        if self._tls is None:
+            await super().startup(sockets)
+            return
+        made = [SecureListener(one, self._tls, self._connection) for one in sockets or ()]
+        self.servers = cast("list[asyncio.Server]", made)
+        self.started = True
+
+    def _connection(self) -> ApiProtocol:
+        make = cast("Callable[..., ApiProtocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -47,6 +47,7 @@ def serve(
 
     from howdah.cli.config import environment_of
     from howdah.cli.logs import set_up_logs
+    from howdah.cli.memory import give_back_memory
     from howdah.engines.local.allocation import number_range
     from howdah.launcher.capabilities import check_capabilities
     from howdah.launcher.layout import layout
@@ -63,6 +64,7 @@ def serve(
         places = layout(settings, privileged=True)
         divide(places, uids, settings.domain, _arguments(settings), environment_of(settings))
     launcher = join(uids)
+    give_back_memory()
     set_up_logs()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -80,13 +82,14 @@ def _arguments(settings: Settings) -> list[str]:
 async def _serve(settings: Settings, launcher: Launcher | None) -> None:
     from howdah.api.app import create_app
     from howdah.cli.banner import api_url, banner, farewell
-    from howdah.cli.listening import HttpServer, listen, tls_context
+    from howdah.cli.listening import HttpServer, listen
+    from howdah.cli.tls import open_tls
     from howdah.control.plane import ControlPlane
     from howdah.engines.local.engine import LocalEngine
     from howdah.readiness import say_ready
 
     _refuse_a_second(settings)
-    tls = tls_context(settings.api)
+    tls = open_tls(settings)
     listener = listen(settings.api)
     settings = replace(settings, api=replace(settings.api, port=listener.getsockname()[1]))
     # Threads that wait for a disk or a child process; asyncio's own default is few on a small machine.
@@ -101,12 +104,16 @@ async def _serve(settings: Settings, launcher: Launcher | None) -> None:
         return LocalEngine(settings, registry, journal=journal, launcher=launcher, progress=note)
 
     async with ControlPlane(settings, make_engine, host=launcher) as plane:
-        server = HttpServer(create_app(plane), tls)
+        server = HttpServer(create_app(plane), tls and tls.context)
         _on_signals(server.stop)
         plane.announce(api_url(settings))
         note(banner(plane))
         say_ready()
-        await server.serve(sockets=[listener])
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(tls.watch()) if tls is not None else None
+            await server.serve(sockets=[listener])
+            if watching is not None:
+                watching.cancel()
         note(farewell(plane))
 
 

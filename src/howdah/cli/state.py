@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from howdah.control.environment import read_environment
-from howdah.control.paths import bootstrap_file, store_file
+from howdah.control.paths import api_authority_file, bootstrap_file, store_file
 from howdah.domain.errors import SetupError
 from howdah.launcher.rights import is_divided, system_user
+
+AUTHORITY = "API_CA_FILE"
+"""The variable that names a CA to be trusted for the API, beside those of the system."""
 
 
 def by_root() -> bool:
@@ -84,6 +87,12 @@ def read_credentials(state: Path) -> dict[str, str]:
     if not os.access(file, os.R_OK):
         raise SetupError(f"{file} may be read by the user who runs the server only; be that user (sudo?)")
     return read_environment(file)
+
+
+def authority_of(state: Path) -> Path | None:
+    """The CA of the certificate that the API of this state directory made for itself, if it did."""
+    file = api_authority_file(state)
+    return file if file.exists() else None
 
 
 def require_store(state: Path) -> None:

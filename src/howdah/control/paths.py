@@ -17,6 +17,16 @@ def bootstrap_file(state: Path) -> Path:
     return state / "bootstrap.env"
 
 
+def api_authority_file(state: Path) -> Path:
+    """The CA of a certificate that the API made for itself, for its clients."""
+    return state / "api-ca.pem"
+
+
+def api_tls_directory(state: Path) -> Path:
+    """What only we may read of it."""
+    return state / "api-tls"
+
+
 def lock_file(state: Path) -> Path:
     return state / "lock"
 

@@ -24,7 +24,9 @@ PASS_SECONDS = 120.0
 TURN_SECONDS = 2.0
 """After which a service that still has something to do, a recovering one perhaps, lets others go first."""
 
-SWEEP_SECONDS = 60.0
+SWEEP_SECONDS, SWEPT_A_SECOND = 60.0, 1.0
+"""A sweep takes so long, or longer where there are so many services that it would look at more of them in a second."""
+
 FIRST_BACK_OFF_SECONDS = 0.5
 LONGEST_BACK_OFF_SECONDS = 60.0
 
@@ -116,7 +118,7 @@ class Reconciler:
         services = self._passes.services()
         for service in services:
             self.wake(service)
-            await asyncio.sleep(self._sweep_seconds / len(services))
+            await asyncio.sleep(max(self._sweep_seconds / len(services), 1 / SWEPT_A_SECOND))
         if not services:
             await asyncio.sleep(self._sweep_seconds)
 

@@ -29,10 +29,17 @@ class ApiSettings:
         None, "PEM file of the API's certificate with its chain; with tls_key: HTTPS only"
     )
     tls_key: Path | None = _key(None, "PEM file of its private key, not encrypted")
+    tls_generate: bool = _key(
+        False, "HTTPS only, with a certificate that Howdah makes and renews; its CA is <state>/api-ca.pem"
+    )
+    tls_names: tuple[str, ...] = _key(
+        (), "Names and addresses in that certificate, beside this machine's name, localhost and api.host"
+    )
 
     @property
     def scheme(self) -> str:
-        return "http" if self.tls_certificate is None else "https"
+        given = self.tls_certificate is not None or self.tls_key is not None
+        return "https" if given or self.tls_generate else "http"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -62,7 +63,7 @@ def unbundle(certificates: str) -> list[str]:
 
 
 def issue(roots: Sequence[Root], *, service: str, hostnames: Sequence[str], now: datetime) -> Leaf:
-    """A certificate for ``hostnames``, signed by the first root that outlives it."""
+    """A certificate for ``hostnames``, addresses perhaps, signed by the first root that outlives it."""
     until = now + LEAF_LIFETIME
     loaded = [(x509.load_pem_x509_certificate(root.certificate.encode()), root) for root in roots]
     issuer, root = next((pair for pair in loaded if pair[0].not_valid_after_utc >= until), loaded[-1])
@@ -78,7 +79,7 @@ def issue(roots: Sequence[Root], *, service: str, hostnames: Sequence[str], now:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATED)
         .not_valid_after(until)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in hostnames]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in hostnames]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -87,6 +88,20 @@ def issue(roots: Sequence[Root], *, service: str, hostnames: Sequence[str], now:
         .sign(signing_key, hashes.SHA256())
     )
     return Leaf(chain=_pem(certificate) + root.certificate, renew_at=now + RENEW_AFTER, key=_key_pem(key))
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    """The hostnames and addresses that it is for."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    return names.get_values_for_type(x509.DNSName) + addresses
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _root(service: str, number: int, now: datetime, lifetime: timedelta) -> Root:

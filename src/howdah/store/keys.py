@@ -52,7 +52,7 @@ _ALL = Prepared(_OF)
 def called(store: Store, key_id: str, concealed: str) -> list[tuple[ApiKey, bytes]]:
     """The keys of that key id, each with the hash of its secret: one that was made here, and one of which only the
     hash of the id is known. Their secrets tell them apart."""
-    return [(_key(row), row[-1]) for row in store.all(_CALLED, {"key_id": key_id, "concealed": concealed})]
+    return [(_key(row[:-1]), row[-1]) for row in store.all(_CALLED, {"key_id": key_id, "concealed": concealed})]
 
 
 def called_exactly(store: Store, key_id: str) -> ApiKey | None:
@@ -134,6 +134,7 @@ def _decode(text: str) -> tuple[Source, ...]:
     return tuple(Source(network, description) for network, description in json.loads(text))
 
 
+@lru_cache(maxsize=1024)
 def _key(row: tuple[Any, ...]) -> ApiKey:
     return ApiKey(
         id=UUID(row[0]),

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from howdah.backup.errors import DamageError
 from howdah.backup.packing import Packing, pack, unpack
+from howdah.backup.wal import SEGMENT_BYTES
 
 SIZE = 3 * 1024 * 1024 + 512
 """Of a small segment: more than one block is read at a time."""
+
+PAGE = 8192
 
 parts = st.lists(
     st.one_of(
@@ -25,6 +28,11 @@ parts = st.lists(
     ),
     max_size=5,
 )
+
+
+def as_wal(content: bytes) -> bytes:
+    """In pages that begin as those of WAL do: only there a zero says that nothing has come yet."""
+    return b"".join(b"\x18\xd1" + content[at : at + PAGE - 2] for at in range(0, len(content), PAGE - 2))
 
 
 def receive(path: Path, content: bytes) -> None:
@@ -38,11 +46,13 @@ def receive(path: Path, content: bytes) -> None:
 def test_what_comes_out_is_what_was_received(came: list[bytes]):
     with TemporaryDirectory() as scratch:
         path, packing, received = Path(scratch) / "segment", Packing(), b""
-        for part in ["", *came]:
-            received = (received + part) if part else received
+        content = b""
+        for part in [b"", *came]:
+            content += part
+            received = as_wal(content)
             receive(path, received)
             packing.grow(path)
-            assert unpack(packing.content, "key", SIZE) == received.rstrip(b"\0")[: len(received)]
+            assert unpack(packing.content, "key", SIZE) == received.rstrip(b"\0")
         packing.complete(path)
         assert unpack(packing.content, "key", SIZE) == received.ljust(SIZE, b"\0")
 
@@ -50,13 +60,13 @@ def test_what_comes_out_is_what_was_received(came: list[bytes]):
 def test_each_byte_is_packed_once(tmp_path: Path):
     packing, received, noise = Packing(), b"", os.urandom(300_000)
     for at in range(0, len(noise), 100_000):
-        received += noise[at : at + 100_000]
+        received = as_wal(noise[: at + 100_000])
         receive(tmp_path / "segment", received)
         packing.grow(tmp_path / "segment")
         packing.grow(tmp_path / "segment")
     packing.complete(tmp_path / "segment")
     assert len(packing.content) < len(noise) + 1000
-    assert unpack(packing.content, "key").rstrip(b"\0") == noise.rstrip(b"\0")
+    assert unpack(packing.content, "key").rstrip(b"\0") == as_wal(noise).rstrip(b"\0")
 
 
 def test_another_file_of_that_name_is_packed_anew(tmp_path: Path):
@@ -98,3 +108,21 @@ def test_a_frame_of_unknown_size_is_damage():
     packed = zstandard.ZstdCompressor(write_content_size=False).compress(b"one")
     with pytest.raises(DamageError):
         unpack(packed, "key", SIZE)
+
+
+def test_growing_does_not_read_what_has_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    came, read, pread = as_wal(os.urandom(100_000)), 0, os.pread
+
+    def counted(handle: int, count: int, offset: int) -> bytes:
+        nonlocal read
+        found = pread(handle, count, offset)
+        read += len(found)
+        return found
+
+    segment = tmp_path / "segment"
+    segment.write_bytes(came.ljust(SEGMENT_BYTES, b"\0"))
+    monkeypatch.setattr(os, "pread", counted)
+    packing = Packing()
+    packing.grow(segment)
+    assert unpack(packing.content, "key") == came.rstrip(b"\0")
+    assert read < SEGMENT_BYTES // 8

@@ -131,6 +131,8 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_API_RATE_LIMIT": "7",
         "HOWDAH_API_TLS_CERTIFICATE": "/c.pem",
         "HOWDAH_API_TLS_KEY": "/k.pem",
+        "HOWDAH_API_TLS_GENERATE": "false",
+        "HOWDAH_API_TLS_NAMES": "api.example.com,192.0.2.1",
         "HOWDAH_ROUTER_ADDRESSES": "127.0.0.1, ::1",
         "HOWDAH_ROUTER_PORT": "2",
         "HOWDAH_ROUTER_WORKERS": "2",
@@ -167,7 +169,9 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         domain="db.example.com",
         rename_grace_hours=0.5,
         activity_retention_days=7.5,
-        api=ApiSettings("127.0.0.2", 1, ApiVersion.BETA, 7, Path("/c.pem"), Path("/k.pem")),
+        api=ApiSettings(
+            "127.0.0.2", 1, ApiVersion.BETA, 7, Path("/c.pem"), Path("/k.pem"), False, ("api.example.com", "192.0.2.1")
+        ),
         router=RouterSettings(("127.0.0.1", "::1"), 2, 2),
         postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
         backup=BACKUP,

@@ -23,8 +23,8 @@ class Advance:
     """``received``: what its archive has of what its primary wrote; None without one. ``failed``: told of each step
     that failed, and why.
 
-    problem: of the primary; None while nothing is wrong. moving: the primary is about to be stopped for another one, or
-    has changed. hurt: a step for another server failed.
+    acted: a step was tried. problem: of the primary; None while nothing is wrong. moving: the primary is about to be
+    stopped for another one, or has changed. hurt: a step for another server failed.
     """
 
     members: Members
@@ -33,6 +33,7 @@ class Advance:
     secrets: ServiceSecrets
     received: Received | None
     failed: Callable[[str, str], None]
+    acted: bool = False
     problem: str | None = None
     moving: bool = False
     hurt: bool = False
@@ -62,6 +63,7 @@ class Advance:
         return together.replica_step(scene.primary, source_is_up=scene.source is not None)
 
     async def _try(self, step: object, work: Awaitable[None]) -> None:
+        self.acted = True
         try:
             await work
         except (HowdahError, OSError) as error:
@@ -70,6 +72,7 @@ class Advance:
 
     async def _beside(self, step: object, work: Awaitable[None]) -> None:
         """What its clients do not notice when it fails."""
+        self.acted = True
         try:
             await work
         except (HowdahError, OSError) as error:

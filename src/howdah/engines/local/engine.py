@@ -131,8 +131,10 @@ class LocalEngine:
             received=self._received(spec.timeline),
             failed=partial(self._troubles.failed, spec.id),
         )
-        await advance.run(members.look(spec, secrets))
         scene = members.look(spec, secrets)
+        await advance.run(scene)
+        if advance.acted:
+            scene = members.look(spec, secrets)
         if advance.problem is None:
             self._troubles.over(spec.id)
         doing = self._restorations.doing(spec.id) if self._restorations is not None else None

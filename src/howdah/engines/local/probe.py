@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from howdah.domain.instances import Instance
 from howdah.engines.local.handshake import is_alive
 from howdah.engines.local.machine import Machine
-from howdah.engines.local.observe import current_phase
-from howdah.engines.local.observed import Phase
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeTimes:
-    """Seconds: between two probes of a server, how long it may take to answer, and before a missed one is repeated."""
+    """Seconds: between two probes of a server, how long it may take to answer, before a missed one is repeated, and at
+    least between the probes of two servers: with many of them each is asked less often."""
 
     interval: float = 10.0
     limit: float = 5.0
     again: float = 1.0
+    apart: float = 0.1
 
 
 async def probe_all(machine: Machine, times: ProbeTimes) -> None:
@@ -28,7 +28,7 @@ async def probe_all(machine: Machine, times: ProbeTimes) -> None:
         if not servers:
             await asyncio.sleep(times.again)
             continue
-        pause = times.interval / len(servers)
+        pause = max(times.interval / len(servers), times.apart)
         async with asyncio.TaskGroup() as group:
             for instance in servers:
                 group.create_task(_probe(machine, instance, times))
@@ -41,7 +41,7 @@ async def _probe(machine: Machine, instance: Instance, times: ProbeTimes) -> Non
     for _ in range(3):
         pid = watch.pid(instance.id)
         # One that is starting refuses us, with an error in its log.
-        if pid is None or current_phase(machine, instance, pid) is not Phase.READY:
+        if pid is None or not watch.lets_in(instance.id):
             return
         alive = await is_alive(path, instance.port, limit=times.limit)
         if watch.pid(instance.id) == pid:

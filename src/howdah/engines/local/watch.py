@@ -153,6 +153,10 @@ class Watch:
         watched = self._watched.get(identifier)
         return watched is not None and watched.opened
 
+    def lets_in(self, identifier: InstanceId) -> bool:
+        """Whether it let clients in when it was looked at last, and nothing has happened to it since."""
+        return self.has_opened(identifier) and not self.recovering(identifier)
+
     def crashes(self, identifier: InstanceId) -> int:
         """How often in the last minute it began to recover from the crash of one of its processes."""
         watched = self._watched.get(identifier)

@@ -25,7 +25,7 @@ from howdah.engines.local.archiving.collector import Collector
 from howdah.engines.local.archiving.line import Line
 from howdah.engines.local.archiving.receiver import find_receivers
 from howdah.engines.local.archiving.receiving import Serving
-from howdah.engines.local.archiving.spool import Spool
+from howdah.engines.local.archiving.spool import Spool, is_full
 from howdah.engines.local.archiving.whole import run_whole
 from howdah.launcher.layout import Layout
 
@@ -197,8 +197,9 @@ class Archives:
             await asyncio.sleep(REMOTE_TICK if self._archive.remote else TICK)
             if self._found and loop.time() - began > CLAIM_SECONDS:
                 self._end_unclaimed()
+            full = is_full(self._spools)
             for line in self._lines.values():
-                line.look()
+                line.look(full=full)
 
     def _end_unclaimed(self) -> None:
         """Of services that the store does not know, after an older one was restored: nobody collects from it."""

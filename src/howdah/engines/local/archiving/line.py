@@ -123,10 +123,11 @@ class Line:
         found = inspect_process(self._last.pid) if self._last is not None else None
         return found is None or self._last is None or found.started != self._last.started
 
-    def look(self) -> None:
-        """Go on when the receiver has written or said something, or has ended, or cannot say anything any more."""
+    def look(self, *, full: bool) -> None:
+        """Go on when the receiver has written or said something, or has ended, or cannot say anything any more.
+        ``full``: the disk of all spools is."""
         mark = self.spool.mark(self._growing)
-        if mark != self._mark or self._receiving.ended or self.spool.is_full():
+        if full or mark != self._mark or self._receiving.ended:
             self._mark = mark
             self._woken.set()
 

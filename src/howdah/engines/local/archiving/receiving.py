@@ -13,7 +13,7 @@ from pathlib import Path
 from howdah.backup.wal import Segment
 from howdah.engines.local.archiving.receiver import SLOT, Receiver, start_receiver
 from howdah.engines.local.archiving.slot import ensure_slot, move_slot
-from howdah.engines.local.archiving.spool import Spool
+from howdah.engines.local.archiving.spool import Spool, is_full
 from howdah.engines.local.archiving.whole import run_whole
 from howdah.engines.local.binaries import Binaries
 from howdah.launcher.servers import Started
@@ -152,7 +152,7 @@ class Receiving:
         with suppress(FileNotFoundError), self.spool.log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_COMPLAINT))
             said = file.read(_LONGEST_COMPLAINT).strip()
-        if not said and self.spool.is_full():
+        if not said and is_full(self.spool.wal):
             return "No space left on the disk where WAL waits for the archive"  # Nor for what it says.
         lines = said.decode(errors="replace").splitlines()
         return "\n".join(line for line in lines if _NO_COMPLAINT not in line)

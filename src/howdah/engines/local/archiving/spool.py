@@ -94,18 +94,11 @@ class Spool:
     def mark(self, growing: Segment | None) -> tuple[int, ...]:
         """Changes when the receiver has written something or said something; takes a few microseconds.
         growing: the segment that it writes, as far as that is known."""
-        found: list[int] = []
-        for path in (self.wal, self.log, self.partial(growing) if growing else self.wal):
-            with contextlib.suppress(OSError):
-                found.append(os.stat(path).st_mtime_ns)
-        return tuple(found)
-
-    def is_full(self) -> bool:
-        """Whether its disk has no room for another segment."""
-        try:
-            return shutil.disk_usage(self.wal).free < SEGMENT_BYTES
-        except FileNotFoundError:
-            return False
+        # Plain strings: this is asked of every service once a second, and paths are dear.
+        home = str(self.home)
+        wal = f"{home}/wal"
+        paths = (wal, f"{home}/receiver.log", *((f"{wal}/{growing.name}{PARTIAL}",) if growing else ()))
+        return tuple(_modified(path) for path in paths)
 
     def begin_anew(self) -> None:
         """Forget the WAL that is here: the server cannot go on from it. Raises OSError."""
@@ -116,3 +109,18 @@ class Spool:
         """Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.home)
+
+
+def is_full(directory: Path) -> bool:
+    """Whether its disk has no room for another segment."""
+    try:
+        return shutil.disk_usage(directory).free < SEGMENT_BYTES
+    except FileNotFoundError:
+        return False
+
+
+def _modified(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
