@@ -24,6 +24,7 @@ from howdah.control.paths import log_directory, router_directory, router_port_fi
 from howdah.domain.errors import SetupError
 from howdah.domain.routes import FORMAT_VERSION
 from howdah.domain.settings import RouterSettings
+from howdah.launcher.processes import state_of
 from howdah.router.handover import leave_command
 
 START_SECONDS = 15.0
@@ -159,8 +160,8 @@ class RouterProcess:
         except OSError as error:
             log.warning("the router stays what it was", version=running.version, reason=str(error))
             return running
-        renewed = await self._listening(lambda: not self._is_router(running.pid), other_than=running)
-        if renewed is None and self._is_router(running.pid):
+        renewed = await self._listening(lambda: _has_ended(running.pid), other_than=running)
+        if renewed is None and not _has_ended(running.pid):
             log.warning("the router stays what it was", version=running.version, reason=f"see {self._log_file}")
             return running
         return renewed
@@ -231,6 +232,11 @@ class RouterProcess:
             os.close(descriptor)
         if self._child is not None and self._child.pid == self._pid:
             self._child.poll()
+
+
+def _has_ended(pid: int) -> bool:
+    """Asked of a process that may be executing another program, whose command line is empty for a moment."""
+    return state_of(pid) in (None, "Z", "X")
 
 
 def _arguments(pid: int) -> list[str]:
