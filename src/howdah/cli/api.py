@@ -8,7 +8,7 @@ import json
 import os
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -36,7 +36,7 @@ class Api:
     key_id: str
     key_secret: str
     hint: str
-    authority: Path | None = None
+    authority: Path | None = field(default=None, kw_only=True)
 
     def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
@@ -172,4 +172,4 @@ def _api(given: Mapping[str, str], hint: str, authority: Path | None) -> Api:
     url = given["API_URL"].rstrip("/")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise SetupError(f"API_URL is {url!r}; it must be like http://127.0.0.1:8686")
-    return Api(url, given["ORG_ID"], given["KEY_ID"], given["KEY_SECRET"], hint, authority)
+    return Api(url, given["ORG_ID"], given["KEY_ID"], given["KEY_SECRET"], hint, authority=authority)
