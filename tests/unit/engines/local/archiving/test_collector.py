@@ -39,7 +39,7 @@ def segment(number: int) -> Segment:
 
 def file_of(content: bytes) -> bytes:
     """A segment with the header that says which cluster wrote it."""
-    return (bytes(24) + struct.pack("=Q", CLUSTER) + content).ljust(SEGMENT_BYTES, b"\0")
+    return (b"\x16\xd1" + bytes(22) + struct.pack("=Q", CLUSTER) + content).ljust(SEGMENT_BYTES, b"\0")
 
 
 def receive(spool: Spool, number: int, content: bytes = b"wal") -> None:
