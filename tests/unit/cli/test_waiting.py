@@ -41,7 +41,7 @@ class Scripted(Api):
 
 
 def scripted(*looks: Look, is_primary: bool = True) -> Scripted:
-    return Scripted("http://nowhere", "o", "k", "s", "", None, list(looks), is_primary)
+    return Scripted("http://nowhere", "o", "k", "s", "", list(looks), is_primary)
 
 
 @pytest.mark.parametrize(
