@@ -9,14 +9,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from howdah import __version__
-from howdah.api import schemas
 from howdah.api.operation import Access, Operation
 from howdah.api.operations import OPERATIONS, TAGS
 from howdah.api.protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
 from howdah.api.queries import MOST
 from howdah.api.repeats import HEADER as IDEMPOTENCY_KEY
 from howdah.api.repeats import MAX_LENGTH
-from howdah.api.schemas import Schema
+from howdah.api.schemas import SCHEMAS, terms
+from howdah.api.schemas.terms import Schema
 from howdah.api.versions import HEADER
 from howdah.domain.organizations import ApiVersion
 from howdah.domain.states import ServiceState
@@ -27,17 +27,17 @@ _DESCRIPTION = (
 )
 _ID = "A UBID or a UUID, whatever the version"
 _PARAMETERS: dict[str, Schema] = {
-    "organizationId": schemas.UUID,
-    "postgresId": schemas.described(schemas.TEXT, _ID),
-    "keyId": schemas.UUID,
-    "activityId": schemas.TEXT,
-    "queryId": schemas.TEXT,
-    "tag": schemas.described(schemas.TEXT, "key, or key:value"),
-    "state": schemas.choice(ServiceState),
-    "name": schemas.described(schemas.TEXT, "The whole name"),
-    "cursor": schemas.described(schemas.TEXT, "The nextCursor of the page before"),
-    "from_date": schemas.described(schemas.INSTANT, "Only what was done at that moment or later"),
-    "to_date": schemas.described(schemas.INSTANT, "Only what was done at that moment or before"),
+    "organizationId": terms.UUID,
+    "postgresId": terms.described(terms.TEXT, _ID),
+    "keyId": terms.UUID,
+    "activityId": terms.TEXT,
+    "queryId": terms.TEXT,
+    "tag": terms.described(terms.TEXT, "key, or key:value"),
+    "state": terms.choice(ServiceState),
+    "name": terms.described(terms.TEXT, "The whole name"),
+    "cursor": terms.described(terms.TEXT, "The nextCursor of the page before"),
+    "from_date": terms.described(terms.INSTANT, "Only what was done at that moment or later"),
+    "to_date": terms.described(terms.INSTANT, "Only what was done at that moment or before"),
     "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST},
 }
 _ERRORS: dict[HTTPStatus, str] = {
@@ -67,7 +67,7 @@ _IDEMPOTENCY_KEY: Schema = {
     "in": "header",
     "required": False,
     "description": "Sent again within 24 hours with the same body, the request is answered again and not done again",
-    "schema": schemas.TEXT | {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[ -~]+$"},
+    "schema": terms.TEXT | {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[ -~]+$"},
 }
 
 
@@ -76,7 +76,7 @@ def openapi_document(app: FastAPI) -> Schema:
     document = get_openapi(title="Howdah", version=__version__, description=_DESCRIPTION, routes=app.routes)
     document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     document["components"] = {
-        "schemas": schemas.SCHEMAS | _body_schemas(),
+        "schemas": SCHEMAS | _body_schemas(),
         "responses": {status.name: _error(text) for status, text in _ERRORS.items()},
         "securitySchemes": {"basicAuth": {"type": "http", "scheme": "basic", "description": "Key id and key secret"}},
     }
@@ -91,7 +91,7 @@ def operation_document(operation: Operation) -> Schema:
         "responses": _responses(operation),
     }
     if operation.body is not None:
-        schema = schemas.reference(operation.body.name)
+        schema = terms.reference(operation.body.name)
         content = {media_type: {"schema": schema} for media_type in operation.media_types}
         document["requestBody"] = {"required": True, "content": content}
     return document
@@ -100,11 +100,11 @@ def operation_document(operation: Operation) -> Schema:
 def open_document(result: str) -> Schema:
     """The same for a call that wants no key."""
     failures = _failures(*_BEFORE_ROUTING, HTTPStatus.SERVICE_UNAVAILABLE)
-    return {"responses": {"200": _success(schemas.reference(result)), **failures}}
+    return {"responses": {"200": _success(terms.reference(result)), **failures}}
 
 
 def _parameters(operation: Operation) -> list[Schema]:
-    version = {"name": HEADER, "in": "header", "required": False, "schema": schemas.choice(ApiVersion)}
+    version = {"name": HEADER, "in": "header", "required": False, "schema": terms.choice(ApiVersion)}
     in_path = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     return [
         *(_parameter(name, "path", required=True) for name in in_path),
@@ -139,21 +139,21 @@ def _result(operation: Operation) -> Schema:
     if operation.result is None:
         return _success(None)
     if operation.result == "Pem":
-        disposition = {"Content-Disposition": {"schema": schemas.TEXT}}
-        content = {"application/x-pem-file": {"schema": schemas.TEXT}}
+        disposition = {"Content-Disposition": {"schema": terms.TEXT}}
+        content = {"application/x-pem-file": {"schema": terms.TEXT}}
         return {"description": "PEM certificates", "headers": disposition, "content": content}
-    result = schemas.reference(operation.result)
+    result = terms.reference(operation.result)
     paged = "cursor" in operation.query
-    return _success(schemas.array(result) if operation.many else result, paged=paged)
+    return _success(terms.array(result) if operation.many else result, paged=paged)
 
 
 def _success(result: Schema | None, *, paged: bool = False) -> Schema:
-    fields: dict[str, Schema] = {"requestId": schemas.UUID, "status": {"const": 200}}
+    fields: dict[str, Schema] = {"requestId": terms.UUID, "status": {"const": 200}}
     if result is not None:
         fields = {"result": result} | fields
     if paged:
-        fields["nextCursor"] = schemas.described(schemas.TEXT, "Absent on the last page")
-    schema = schemas.record(fields, optional=("nextCursor",))
+        fields["nextCursor"] = terms.described(terms.TEXT, "Absent on the last page")
+    schema = terms.record(fields, optional=("nextCursor",))
     return {"description": "Done", "content": {"application/json": {"schema": schema}}}
 
 
@@ -162,7 +162,7 @@ def _failures(*statuses: HTTPStatus) -> Schema:
 
 
 def _error(text: str) -> Schema:
-    return {"description": text, "content": {"application/json": {"schema": schemas.reference("Error")}}}
+    return {"description": text, "content": {"application/json": {"schema": terms.reference("Error")}}}
 
 
 def _body_schemas() -> dict[str, Schema]:
