@@ -87,6 +87,7 @@ def test_problems_are_listed_and_the_command_fails(archiving: Server, service: d
     assert shown.count(f"{problem.removeprefix('problem: ')}\n") == 2
 
 
+@pytest.mark.long
 def test_a_drill_that_nobody_waits_for_goes_on(archiving: Server, service: dict[str, Any]) -> None:
     begun = howdah("backups", "verify", "shop", "--no-wait", "--json", state=archiving.state)
     said = howdah("backups", "verify", "shop", "--no-wait", state=archiving.state)
@@ -101,6 +102,7 @@ def _kept(server: Server) -> list[str]:
     return [drill["startedAt"] for drill in json.loads(shown.stdout)["drills"]]
 
 
+@pytest.mark.long
 def test_a_killed_server_leaves_nothing_of_a_drill(archiving: Server, service: dict[str, Any]) -> None:
     place = str(archiving.state / "pool" / "drills")
     asked = howdah("backups", "verify", "shop", "--no-wait", state=archiving.state)

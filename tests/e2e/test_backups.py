@@ -79,6 +79,7 @@ def test_a_dropped_table_comes_back_in_a_service_of_its_own(new_server: Callable
     assert receivers(server.state) == []
 
 
+@pytest.mark.long
 def test_a_backup_on_demand_is_listed_with_what_it_is(new_server: Callable[..., Server]):
     server = new_server(env=BY_DEFAULT)
     source = server.running()

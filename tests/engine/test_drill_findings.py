@@ -93,6 +93,7 @@ async def test_what_was_changed_in_the_archive_is_a_problem_of_the_backup(rig: R
     assert kept[0] == last
 
 
+@pytest.mark.long
 async def test_wal_that_ends_too_early_is_missed(rig: Rig, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch):
     """Nothing in the archive says that there was more: recovery takes it for the end of all WAL."""
     source = archived()

@@ -128,6 +128,7 @@ def test_a_start_on_a_full_disk_takes_over_what_runs(server: Server, disk: Disk)
     assert doomed["id"] not in (server.state / "routes.json").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     what="The machine reboots with a full disk, so that neither the router nor a Postgres can start",
     then="The control plane starts all the same and says what is missing; after a DELETE everything comes back by"

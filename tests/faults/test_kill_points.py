@@ -80,7 +80,10 @@ def quiet(life: Life) -> bool:
     return answer is not None and all(shown["state"] == "running" for shown in answer.json()["result"])
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    "operation",
+    [one if one in ("create", "start") else pytest.param(one, marks=pytest.mark.long) for one in OPERATIONS],
+)
 @pytest.mark.fault(
     what="The control plane or its launcher is killed (SIGKILL) at any step of create, rename, password, restart,"
     " delete or its own start",

@@ -182,6 +182,7 @@ def archive(*names: str) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.long
 def test_what_is_no_backup_is_refused_and_nothing_changes(operator: Operator) -> None:
     server = operator.server
     operator.does("howdah system backup good.backup")
@@ -211,6 +212,7 @@ def test_a_running_server_is_not_restored_under_its_feet(operator: Operator) -> 
     operator.server.running()
 
 
+@pytest.mark.long
 def test_move_to_another_machine(operator: Operator) -> None:
     server = operator.server
     service = with_rows(server)
@@ -228,6 +230,7 @@ def test_move_to_another_machine(operator: Operator) -> None:
         moved.stop_everything()
 
 
+@pytest.mark.long
 def test_rotate_the_secrets_key(operator: Operator) -> None:
     server = operator.server
     service = with_rows(server)
@@ -263,6 +266,7 @@ def test_the_control_plane_does_not_start(operator: Operator) -> None:
     assert rows(service["connectionString"]) == (100,)
 
 
+@pytest.mark.long
 def test_the_store_is_damaged(operator: Operator) -> None:
     server = operator.server
     service = with_rows(server)
