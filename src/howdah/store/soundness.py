@@ -28,11 +28,16 @@ def check_sound(path: Path) -> None:
             if opened.read(4) not in _LOG_BEGINNINGS:
                 raise _damaged(path, f"{log.name} is not its log")
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        connection.execute("BEGIN")
-        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
-        if found != ["ok"]:
-            raise _damaged(path, "; ".join(found))
-        _check_tables(path, connection)
+        try:
+            connection.execute("BEGIN")
+            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+            if found != ["ok"]:
+                raise _damaged(path, "; ".join(found))
+            _check_tables(path, connection)
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+                raise
+            raise _damaged(path, str(error)) from None  # So badly that it cannot even be checked.
 
 
 def _check_tables(path: Path, connection: sqlite3.Connection) -> None:
