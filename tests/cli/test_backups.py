@@ -89,6 +89,7 @@ def _answered(server: Server, service: str, request: int) -> bool:
     return any(one["request"] >= request for one in result(server, "backups", "list", service)["backups"])
 
 
+@pytest.mark.long
 def test_the_end_of_the_waiting_is_not_the_end_of_the_backup(archiving: Server) -> None:
     held = archiving.running(name="held")
     eventually("it can be restored", lambda: _with_window(archiving, held["id"]))
@@ -146,6 +147,7 @@ def test_a_service_is_restored_to_before_a_mistake(archiving: Server, service: d
     assert query(latest, "SELECT to_regclass('orders')") is None
 
 
+@pytest.mark.long
 def test_a_restoration_that_nobody_waits_for_goes_on(archiving: Server, service: dict[str, Any]) -> None:
     made = result(archiving, "services", "restore", service["id"], "--name", "later", "--no-wait")
     assert (made["name"], made["state"]) == ("later", "restoring_backup")

@@ -98,6 +98,7 @@ def test_a_backup_on_demand_is_listed_with_what_it_is(new_server: Callable[..., 
     assert "nextCursor" not in rest
 
 
+@pytest.mark.long
 def test_an_object_store_that_is_away_for_a_while_costs_nothing_but_time(
     new_server: Callable[..., Server], object_store: ObjectStore
 ):
@@ -137,7 +138,8 @@ def test_howdah_may_die_while_it_restores(new_server: Callable[..., Server]):
     assert sql(rescued, "SELECT count(*) FROM kept") == [(100_000,)]
 
 
-@pytest.mark.parametrize("seconds", [8, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [15, pytest.param(300, marks=pytest.mark.timeout(1800))])
 def test_whatever_is_killed_each_commit_is_restorable(new_server: Callable[..., Server], seconds: int):
     """kill -9 of every process involved at random moments, while rows are committed."""
     server = new_server(env=BY_DEFAULT)

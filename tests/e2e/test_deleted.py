@@ -123,6 +123,7 @@ def test_howdah_may_die_while_it_deletes(new_server: Callable[..., Server], vers
     assert numbers(restored(server, source["id"], "latest")) in (list(range(last + 1)), list(range(last + 2)))
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     what="The archive is out of reach while a service is deleted whose backups are kept",
     then="The service goes all the same; its last WAL is archived when the archive is back, and is restored from it",

@@ -275,6 +275,7 @@ async def test_a_receiver_that_died_before_its_segment_was_there_goes_on(rig: Ri
     assert await rows_restored(engine, source, None) == [1, 2]
 
 
+@pytest.mark.long
 async def test_what_has_not_arrived_is_not_restored_without(rig: Rig, engine: LocalEngine):
     """With a receiver that does not receive nobody knows what is missing; what certainly is there can be restored."""
     source = archived()
@@ -321,6 +322,7 @@ async def test_what_a_service_left_that_is_gone_before_the_start_is_archived_and
         assert await rows_restored(second, source, target) == [1, 2]
 
 
+@pytest.mark.long
 async def test_a_hole_that_a_late_receiver_hides_is_found(rig: Rig, engine: LocalEngine):
     """When WAL was received says nothing of what is in it."""
     source = archived()

@@ -161,6 +161,7 @@ async def test_all_kinds_of_content_come_back(rig: Rig, engine: LocalEngine, ver
     assert await query(status, "SELECT n FROM apart ORDER BY n") == [(5,), (6,)]
 
 
+@pytest.mark.long
 @NEWEST
 async def test_a_tablespace_made_since_the_last_backup_stays_its_sources(
     rig: Rig, engine: LocalEngine, version: PostgresVersion

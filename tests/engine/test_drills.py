@@ -179,6 +179,7 @@ async def test_an_archive_out_of_reach_is_no_failed_backup(
     assert [(result.started_at, result.problems) for result in status.results] == [(began, ())]
 
 
+@pytest.mark.long
 async def test_the_schedule_does_one_by_itself(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "TICK", 0.1)
     rig = Rig(backup=BackupSettings(drill_interval_days=1 / 86400))

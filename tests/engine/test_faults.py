@@ -414,6 +414,7 @@ async def test_a_server_that_recovers_from_a_crashed_backend_is_not_ready_meanwh
     await session.close()
 
 
+@pytest.mark.long
 async def test_a_long_recovery_is_work_under_way_and_not_a_failure(rig: Rig, engine: LocalEngine) -> None:
     asked = ask()
     status = await with_data(engine, asked)

@@ -53,6 +53,7 @@ def timelines(server: Server) -> dict[str, str]:
     return {json.loads(file.read_text())["service"]: file.parent.name for file in found}
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     what="An older copy of the store is put back; a service was created since",
     then="Its server runs on, its data and backups are kept, and doctor names it with what to do",

@@ -298,6 +298,7 @@ def test_a_tenant_broke_its_own_server(operator: Operator) -> None:
     assert rows(service["connectionString"]) == (100,)
 
 
+@pytest.mark.long
 def test_the_port_of_the_router_was_taken(operator: Operator) -> None:
     server = operator.server
     service = with_rows(server)
