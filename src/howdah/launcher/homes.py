@@ -170,6 +170,13 @@ def _give_entry(name: str, parent: int | None, uid: int, allowed: set[int]) -> N
         os.close(handle)
 
 
+def is_database(paths: InstancePaths, owner: int) -> bool:
+    """Whether there is no data directory yet, or it is one of Postgres."""
+    if not is_plain_directory(paths.data):
+        return True
+    return read_foreign(paths.data / "global", "pg_control", owner=owner, most=8) is not None
+
+
 def _system_identifier(data: Path, *, owner: int) -> int:
     content = read_foreign(data / "global", "pg_control", owner=owner, most=8)
     if content is None or len(content) < 8:

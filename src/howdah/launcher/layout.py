@@ -28,7 +28,7 @@ _SOCKET = "/12345678/.s.PGSQL.65535.lock"
 class InstancePaths:
     """``home`` is ours; ``data`` and ``log`` belong to the tenant, the rest is only readable to it.
 
-    incoming: a data directory on its way to becoming ``data``.
+    incoming: a data directory on its way to becoming ``data``. discarded: one that is being deleted.
     """
 
     home: Path
@@ -58,6 +58,10 @@ class InstancePaths:
     @property
     def incoming(self) -> Path:
         return self.home / "incoming"
+
+    @property
+    def discarded(self) -> Path:
+        return self.home / "discarded"
 
     @property
     def initialised(self) -> Path:

@@ -62,13 +62,24 @@ def discard_data(layout: Layout, rights: Rights, instance: Instance) -> None:
     """Delete the data of an instance whose processes have ended: then it is as one that never had any. Raises OSError;
     what is half done is found by the next call."""
     paths = layout.of(instance)
+    for directory in (paths.incoming, paths.data):
+        if is_plain_directory(directory):
+            discard_rest(rights, paths)
+            # Under this name it never looks like data again, however little of it is deleted when we are killed.
+            directory.rename(paths.discarded)
+            sync_directory(paths.home)
     paths.initialised.unlink(missing_ok=True)
     paths.applied.unlink(missing_ok=True)
     if is_plain_directory(paths.conf):
         sync_directory(paths.conf)
-    for directory, uid in ((paths.incoming, None), (paths.data, instance.uid)):
-        if is_plain_directory(directory):
-            discard(rights, directory, uid)
+    discard_rest(rights, paths)
+
+
+def discard_rest(rights: Rights, paths: InstancePaths) -> None:
+    """What a deletion of data has left that did not come to its end. Raises OSError."""
+    if is_plain_directory(paths.discarded):
+        owner = os.lstat(paths.discarded).st_uid
+        discard(rights, paths.discarded, None if owner == os.geteuid() else owner)
 
 
 def homes(layout: Layout) -> list[Home]:
@@ -144,6 +155,7 @@ def _owner(paths: InstancePaths) -> int | None:
 def _delete_home(rights: Rights, home: Path, uid: int | None) -> None:
     if not is_plain_directory(home):
         return
+    discard_rest(rights, InstancePaths(home, home))
     for name in ("data", "incoming", "log"):
         if is_plain_directory(home / name):
             # A killed hand-over leaves files of two owners behind, none of which a tenant could reach.

@@ -94,9 +94,13 @@ class Verbs:
         return removal.homes(self._layout)
 
     def prepare(self, instance: Instance) -> bool:
-        """Make the instance's directories; whether it still needs a clone."""
+        """Make the instance's directories; whether it still needs a clone. What is there and is no data directory was
+        emptied before it was recorded: it goes."""
         homes.make_home(self._layout, self._rights, self._checked(instance))
         paths = self._layout.of(instance)
+        removal.discard_rest(self._rights, paths)
+        if not paths.initialised.exists() and not homes.is_database(paths, self._rights.owner(instance.uid)):
+            removal.discard_data(self._layout, self._rights, instance)
         return not paths.data.exists() and not paths.incoming.exists()
 
     def place(self, instance: Instance, clone: str | None, version: str) -> None:

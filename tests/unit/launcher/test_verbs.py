@@ -15,6 +15,7 @@ import pytest
 
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
+from howdah.launcher import removal
 from howdah.launcher.__main__ import answer, serve
 from howdah.launcher.client import Launcher, LauncherEndedError
 from howdah.launcher.files import read_foreign, replace_file
@@ -228,3 +229,35 @@ def test_a_file_is_replaced_whole_with_the_rights_asked_for(tmp_path: Path) -> N
     assert path.read_bytes() == b"two"
     assert path.stat().st_mode & 0o777 == 0o640
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_data_whose_deletion_was_killed_are_never_taken_for_data(
+    launcher: Launcher, places: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone(places)
+    launcher.prepare(INSTANCE)
+    launcher.place(INSTANCE, "18/taken-1", "18.6.0")
+    paths = places.of(INSTANCE)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "discard", killed)
+        with pytest.raises(KeyboardInterrupt):
+            launcher.discard_data(INSTANCE)
+    assert not paths.data.exists()
+    assert launcher.prepare(INSTANCE), "a clone is needed again"
+    assert not paths.discarded.exists()
+
+
+def test_what_was_emptied_before_it_was_recorded_is_made_anew(launcher: Launcher, places: Layout) -> None:
+    clone(places)
+    launcher.prepare(INSTANCE)
+    launcher.place(INSTANCE, "18/taken-1", "18.6.0")
+    paths = places.of(INSTANCE)
+    paths.initialised.unlink()  # As a kill right before leaves it.
+    assert not launcher.prepare(INSTANCE), "all that it needs is there"
+    (paths.data / "global" / "pg_control").unlink()
+    assert launcher.prepare(INSTANCE)
+    assert not paths.data.exists()
