@@ -88,27 +88,29 @@ async def carry(machine: Machine, former: Instance, received: Received | None, c
     own: Read = partial(machine.launcher.read_wal, former)
     for read in (own, received.read) if received is not None else (own,):
         try:
-            there, more = await asyncio.to_thread(_bring, machine, read, chosen)
+            there, last_page = await asyncio.to_thread(_bring, machine, read, chosen)
         except (BackupError, OSError):
             continue  # The directory is gone, or not as a server leaves it; the archive is out of reach.
-        if more:
+        if last_page is not None:
             placed, ended = await _replayed(machine, chosen)
-            return Carried(placed, read is own and ended)
+            # It may have stopped before that: at a damaged record, or at one of a timeline that it does not know.
+            return Carried(placed, read is own and ended and placed.last > last_page)
         if there:
             return Carried(chosen, read is own)
     return Carried(chosen)
 
 
-def _bring(machine: Machine, read: Read, chosen: Placed) -> tuple[bool, bool]:
-    """Whether the end of what the standby has is there, and more than that. Raises as ``read``."""
-    there = more = False
+def _bring(machine: Machine, read: Read, chosen: Placed) -> tuple[bool, int | None]:
+    """Whether the end of what the standby has is there, and where the last page begins of what it was brought (LSN);
+    None when there was nothing beyond. Raises as ``read``."""
+    there, last_page = False, None
     for piece in pieces(read, chosen.last):
-        if not there:
-            there, more = True, any(piece.content[chosen.last % _PAGE :])
-            if not more:
-                break
+        if not there and not any(piece.content[chosen.last % _PAGE :]):
+            return True, None
+        there = True
         machine.launcher.write_wal(chosen.member.instance, piece.name, piece.offset, piece.content)
-    return there, more
+        last_page = _ADDRESS.unpack_from(piece.content, len(piece.content) - _PAGE)[0]
+    return there, last_page
 
 
 async def _replayed(machine: Machine, chosen: Placed) -> tuple[Placed, bool]:
