@@ -20,6 +20,9 @@ class Costs:
     list: Work
     refused: Work
 
+    def are_about(self, other: Costs) -> bool:
+        return self.get.is_about(other.get) and self.list.is_about(other.list) and self.refused.is_about(other.refused)
+
 
 async def costs(client: Client, service: str) -> Costs:
     """Of requests as its users send them, through all of the application."""
@@ -45,7 +48,8 @@ async def test_get_and_list_are_the_same_work_among_ten_thousand_services_as_amo
 
     other = await access.create_organization("Another")
     await multiply(client.plane, original, other.id, MANY)
-    assert await costs(client, first["id"]) == among_few
+    among_many = await costs(client, first["id"])
+    assert among_many.are_about(among_few), (among_many, among_few)
 
     key, secret = await access.create_key(other.id, name="test", role=Role.ADMIN, api_version=None)
     crowd = replace(client, organization=other.id, auth=(key.key_id, secret))

@@ -21,6 +21,14 @@ class Work:
     calls: int
     instructions: int
 
+    def is_about(self, other: Work) -> bool:
+        """Within two, and two in a hundred: where in its pages SQLite finds a row takes it an instruction more or less."""
+        return _near(self.calls, other.calls) and _near(self.instructions, other.instructions)
+
+
+def _near(one: int, other: int) -> bool:
+    return abs(one - other) <= 2 + max(one, other) // 50
+
 
 async def work_of(store: Store, do: Callable[[], Awaitable[object]]) -> Work:
     await do()  # What is compiled once is no part of it.
