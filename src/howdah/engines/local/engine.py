@@ -39,6 +39,7 @@ from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.members import Members, Scene
 from howdah.engines.local.members.pulse import watch_members
 from howdah.engines.local.members.report import report, stored_bytes
+from howdah.engines.local.memory import available_gib
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed
 from howdah.engines.local.pool import Pool
@@ -141,6 +142,9 @@ class LocalEngine:
         status = status_of(members, spec, scene, advance.problem, doing, hurt=advance.hurt)
         status = replace(status, earliest_restore=self._archive(spec, scene), moving=advance.moving)
         return status if advance.problem is None else replace(status, retry_after=self._troubles.wait(spec.id))
+
+    def memory_gib(self) -> int | None:
+        return available_gib(self._settings.postgres)
 
     async def changes(self) -> AsyncIterator[ServiceId]:
         while True:
@@ -304,6 +308,7 @@ class LocalEngine:
             allocation=allocation,
             watch=Watch(changed, launcher.exit_status, said),
             operator=_operator(),
+            profile=postgres.profile,
             binaries=binaries,
             pools=pools,
         )

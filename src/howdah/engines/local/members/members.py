@@ -100,7 +100,12 @@ class Members:
             seen[one.id] = observe(machine, one)
         membership = Membership(instances, upstream, frozenset(one for one in seen if _is_up(seen[one])))
         files = {
-            one.id: configuration(spec, secrets, operator=machine.operator, more=membership.settings(spec, one))
+            one.id: configuration(
+                *(spec, secrets),
+                operator=machine.operator,
+                profile=machine.profile,
+                more=membership.settings(spec, one),
+            )
             for one in instances
         }
         members = [

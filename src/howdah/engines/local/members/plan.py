@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
 from howdah.engines.local import plan as alone
-from howdah.engines.local.members.membership import STANDBYS
 from howdah.engines.local.observed import Observed, Phase, Wanted
 
 CRASHES = 3
@@ -204,7 +203,7 @@ def upkeep(view: View) -> Upkeep | None:
     primary = view.primary
     if primary is None or not primary.is_up:
         return None
-    standbys, wanted = view.standbys, STANDBYS[view.ha_type]
+    standbys, wanted = view.standbys, view.ha_type.standbys
     if primary.instance.waits and view.ha_type is not HaType.SYNC:
         return Wait(False)
     if not view.replicated:
