@@ -129,7 +129,7 @@ class LocalEngine:
         members = self._ready_members()
         advance = Advance(
             *(members, self._restorations, spec, secrets),
-            received=self._received(spec.timeline),
+            received=partial(self._received, spec.follows or spec.id),
             failed=partial(self._troubles.failed, spec.id),
         )
         scene = members.look(spec, secrets)
@@ -235,10 +235,8 @@ class LocalEngine:
         archives.start((self._restorations.reads, self._drills.reads))
         self._archives = archives
 
-    def _received(self, timeline: TimelineId | None) -> Received | None:
-        if self._archives is None or timeline is None or (line := self._archives.line(timeline)) is None:
-            return None
-        return line.received()
+    def _received(self, service: ServiceId) -> Received | None:
+        return None if self._archives is None else self._archives.received(service)
 
     def _archive(self, spec: ServiceSpec, scene: Scene) -> datetime | None:
         """See to it that what the primary writes is archived; the first moment to which it can be restored."""
