@@ -17,6 +17,7 @@ import signal
 import struct
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/dev/urandom")
@@ -73,6 +74,7 @@ def confined(
     return [sys.executable, "-I", "-S", __file__, *places, "--", *command]
 
 
+@cache
 def can_confine() -> bool:
     """Whether this kernel has Landlock, without which nothing keeps a program from files."""
     return platform.machine() in _MACHINES and _abi(ctypes.CDLL(None, use_errno=True)) >= 1
