@@ -12,7 +12,7 @@ from socket import gethostname
 
 import structlog
 
-from howdah.control.paths import api_authority_file, api_tls_directory
+from howdah.control.paths import api_authority_file, api_authority_key_file, api_certificate_file
 from howdah.domain.errors import SetupError
 from howdah.domain.settings import ApiSettings, Settings
 from howdah.security.own_certificate import OwnCertificate
@@ -28,7 +28,7 @@ class ApiTls:
 
     def __init__(self, settings: Settings) -> None:
         """Raises SetupError when there is no certificate that can be used."""
-        self._own = _own(settings) if settings.api.tls_generate else None
+        self._own = own_certificate(settings) if settings.api.tls_generate else None
         self._certificate, self._key = _files(settings.api, self._own)
         self._keep_own()
         self._seen = self._marks()
@@ -84,12 +84,13 @@ def _files(api: ApiSettings, own: OwnCertificate | None) -> tuple[Path, Path]:
     return certificate, key
 
 
-def _own(settings: Settings) -> OwnCertificate:
+def own_certificate(settings: Settings) -> OwnCertificate:
     state, host = settings.state, ip_address(settings.api.host)
     names = ["localhost", "127.0.0.1", "::1", gethostname(), *settings.api.tls_names]
     if not host.is_unspecified:
         names.append(str(host))
-    return OwnCertificate(api_tls_directory(state), api_authority_file(state), names)
+    files = (api_certificate_file(state), api_authority_key_file(state), api_authority_file(state))
+    return OwnCertificate(*files, names)
 
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:

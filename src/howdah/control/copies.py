@@ -1,4 +1,5 @@
-"""A backup of Howdah itself in one file: the store, the keys of the secrets in it, and the first API key.
+"""A backup of Howdah itself in one file: the store, the keys of the secrets in it, the first API key, and the CA of a
+certificate that the API made for itself.
 
 The file is a tar archive. What services hold is not in it, nor the configuration.
 """
@@ -15,14 +16,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from howdah.control.lock import hold
-from howdah.control.paths import bootstrap_file, lock_file, store_file
+from howdah.control.paths import (
+    api_authority_key_file,
+    api_certificate_file,
+    api_tls_directory,
+    bootstrap_file,
+    lock_file,
+    store_file,
+)
 from howdah.control.vault import open_vault
 from howdah.domain.errors import SetupError
 from howdah.launcher.files import sync_directory
 from howdah.store import copies
 from howdah.store.store import Store
 
-STORE, KEYS, FIRST_KEY = "howdah.db", "secrets.key", "bootstrap.env"
+STORE, KEYS, FIRST_KEY, AUTHORITY = "howdah.db", "secrets.key", "bootstrap.env", "api-ca.json"
+_PARTS = frozenset({STORE, KEYS, FIRST_KEY, AUTHORITY})
 LARGEST = 1 << 32
 
 
@@ -31,8 +40,9 @@ def read_parts(state: Path, key_file: Path) -> dict[str, bytes]:
     try:
         with copies.held(store_file(state)) as store:
             parts = {STORE: copies.content(store), KEYS: key_file.read_bytes()}
-        with contextlib.suppress(FileNotFoundError):
-            parts[FIRST_KEY] = bootstrap_file(state).read_bytes()
+        for name, file in ((FIRST_KEY, bootstrap_file(state)), (AUTHORITY, api_authority_key_file(state))):
+            with contextlib.suppress(FileNotFoundError):
+                parts[name] = file.read_bytes()
     except OSError as error:
         raise SetupError(f"{error.filename} cannot be read: {error.strerror}") from None
     return parts
@@ -53,7 +63,7 @@ def unpack(file: BinaryIO) -> dict[str, bytes]:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
                 opened = archive.extractfile(member) if member.isreg() and member.size <= LARGEST else None
-                if member.name not in (STORE, KEYS, FIRST_KEY) or opened is None:
+                if member.name not in _PARTS or opened is None:
                     raise SetupError(f"it is no backup of Howdah: it has {member.name!r}")
                 parts[member.name] = opened.read()
     except (tarfile.TarError, EOFError) as error:
@@ -64,15 +74,24 @@ def unpack(file: BinaryIO) -> dict[str, bytes]:
 
 
 def put_back(state: Path, key_file: Path, parts: Mapping[str, bytes]) -> list[Path]:
-    """Replaces store, keys and first API key; what was there before is kept beside them, under the names returned.
+    """Replaces store, keys, first API key and the API's CA; what was there before is kept beside them, under the names
+    returned.
 
     Killed in the middle it is done again. Raises SetupError when a server runs there, or the parts do not fit together:
     then nothing was changed.
     """
-    targets = {STORE: store_file(state), KEYS: key_file, FIRST_KEY: bootstrap_file(state)}
+    targets = {
+        STORE: store_file(state),
+        KEYS: key_file,
+        FIRST_KEY: bootstrap_file(state),
+        AUTHORITY: api_authority_key_file(state),
+    }
     with hold(lock_file(state)):
         asides = {name: _beside(targets[name], ".restored") for name in parts}
         try:
+            if AUTHORITY in parts:
+                api_tls_directory(state).mkdir(mode=0o700, exist_ok=True)
+                api_certificate_file(state).unlink(missing_ok=True)  # Another CA's perhaps: the API makes one.
             for name, content in parts.items():
                 _write(asides[name], content)
             with Store(asides[STORE]) as store:

@@ -27,6 +27,16 @@ def api_tls_directory(state: Path) -> Path:
     return state / "api-tls"
 
 
+def api_authority_key_file(state: Path) -> Path:
+    """The keys of that CA. Clients trust it for years: it is part of a backup."""
+    return api_tls_directory(state) / "roots.json"
+
+
+def api_certificate_file(state: Path) -> Path:
+    """The certificate that it signed last, with its key."""
+    return api_tls_directory(state) / "certificate.pem"
+
+
 def lock_file(state: Path) -> Path:
     return state / "lock"
 

@@ -18,15 +18,13 @@ _NAME = "api"
 
 
 class OwnCertificate:
-    """``home``: its directory, ours alone. ``authority``: the file of the CA's certificates, for clients.
-    ``names``: hostnames and addresses by which clients come.
+    """``file``: the certificate with its chain and its key, so that they change as one. ``roots``: the keys of the CA;
+    both in directories that are ours alone. ``authority``: the CA's certificates, for clients. ``names``: hostnames and
+    addresses by which clients come."""
 
-    file: the certificate with its chain and its key, so that they change as one.
-    """
-
-    def __init__(self, home: Path, authority: Path, names: Sequence[str]) -> None:
-        self.file = home / "certificate.pem"
-        self._home = home
+    def __init__(self, file: Path, roots: Path, authority: Path, names: Sequence[str]) -> None:
+        self.file = file
+        self._kept_roots = roots
         self._authority = authority
         self._names = tuple(dict.fromkeys(_normal(name) for name in names))
 
@@ -36,7 +34,7 @@ class OwnCertificate:
             if self._is_due(now):
                 self._make(now)
         except OSError as error:
-            raise SetupError(f"the API's own certificate in {self._home} cannot be made: {error.strerror}") from None
+            raise SetupError(f"the API's own certificate {self.file} cannot be made: {error.strerror}") from None
         except ValueError as error:
             raise SetupError(f"the API's own certificate cannot be made: {error}; check api.tls_names") from None
 
@@ -48,7 +46,8 @@ class OwnCertificate:
         return not begins <= now < begins + BACKDATED + RENEW_AFTER
 
     def _make(self, now: datetime) -> None:
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for file in (self.file, self._kept_roots):
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         roots = self._roots(now)
         leaf = issue(roots, service=_NAME, hostnames=self._names, now=now)
         # The certificate last: while it is not there, all of this is done again.
@@ -57,14 +56,14 @@ class OwnCertificate:
 
     def _roots(self, now: datetime) -> Sequence[Root]:
         """The same for years, since clients trust them."""
-        file = self._home / "roots.json"
-        if file.exists():
-            kept = [Root(**root) for root in json.loads(file.read_text())]
+        if self._kept_roots.exists():
+            kept = [Root(**root) for root in json.loads(self._kept_roots.read_text())]
             last = x509.load_pem_x509_certificate(kept[-1].certificate.encode())
             if last.not_valid_before_utc <= now < last.not_valid_after_utc - LEAF_LIFETIME:
                 return kept
         made = new_roots(_NAME, now)
-        _write(file, json.dumps([{"certificate": root.certificate, "key": root.key} for root in made]), 0o600)
+        content = json.dumps([{"certificate": root.certificate, "key": root.key} for root in made])
+        _write(self._kept_roots, content, 0o600)
         return made
 
 

@@ -19,7 +19,8 @@ NAMES = ("localhost", "127.0.0.1", "0:0::1", "api.example.com")
 
 
 def own(top: Path, *names: str) -> OwnCertificate:
-    return OwnCertificate(top / "api-tls", top / "api-ca.pem", names or NAMES)
+    home = top / "api-tls"
+    return OwnCertificate(home / "certificate.pem", home / "roots.json", top / "api-ca.pem", names or NAMES)
 
 
 def kept(made: OwnCertificate, now: datetime) -> str:

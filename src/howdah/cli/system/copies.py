@@ -21,7 +21,8 @@ BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="What howdah sy
 
 
 def backup(file: NewFile, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Copy the store, the keys of its secrets and the first API key into one file. A server may run meanwhile.
+    """Copy the store, the keys of its secrets, the first API key and the CA that the API made for itself into one file.
+    A server may run meanwhile.
 
     What services hold is not in it: their data directories are.
     """
@@ -49,7 +50,7 @@ def backup(file: NewFile, state: StateOption = None, as_json: JsonOption = False
 
 
 def restore(file: BackupFile, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Put the store, the keys and the first API key of a backup in the place of those that are there.
+    """Put the store, the keys, the first API key and the API's CA of a backup in the place of those that are there.
 
     The server must not run; services may. What is replaced is kept beside it.
     """
