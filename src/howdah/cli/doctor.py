@@ -34,6 +34,7 @@ def doctor(state: StateOption = None, config: ConfigOption = None, as_json: Json
 
 
 def _findings(settings: Settings) -> Iterator[Finding]:
+    from howdah.cli.checks.api_tls import check_api_tls
     from howdah.cli.checks.contents import check_contents
     from howdah.cli.checks.health import check_health
     from howdah.cli.checks.host import check_clock, check_disk, check_libraries, check_shared_memory
@@ -48,6 +49,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield from check_shared_memory()
     yield from check_disk(settings)
     yield from check_clock(settings)
+    yield from check_api_tls(settings)
     yield from check_contents(settings)
     yield from check_ownerless(settings)
     yield from check_health(settings)

@@ -14,7 +14,7 @@ import structlog
 
 from howdah.control.paths import api_authority_file, api_authority_key_file, api_certificate_file
 from howdah.domain.errors import SetupError
-from howdah.domain.settings import ApiSettings, Settings
+from howdah.domain.settings import Settings
 from howdah.security.own_certificate import OwnCertificate
 
 LOOK_SECONDS = 5.0
@@ -29,10 +29,10 @@ class ApiTls:
     def __init__(self, settings: Settings) -> None:
         """Raises SetupError when there is no certificate that can be used."""
         self._own = own_certificate(settings) if settings.api.tls_generate else None
-        self._certificate, self._key = _files(settings.api, self._own)
+        self._certificate, self._key = certificate_files(settings)
         self._keep_own()
         self._seen = self._marks()
-        self.context = _context(self._certificate, self._key)
+        self.context = context(self._certificate, self._key)
         self._refused: str | None = None
 
     async def watch(self) -> None:
@@ -47,7 +47,7 @@ class ApiTls:
             self._keep_own()
             if (marks := self._marks()) == self._seen:
                 return
-            _context(self._certificate, self._key)
+            context(self._certificate, self._key)
             self.context.load_cert_chain(self._certificate, self._key, password=_no_password)
         except SetupError as error:
             if str(error) != self._refused:
@@ -70,14 +70,16 @@ def open_tls(settings: Settings) -> ApiTls | None:
     return ApiTls(settings) if settings.api.scheme == "https" else None
 
 
-def _files(api: ApiSettings, own: OwnCertificate | None) -> tuple[Path, Path]:
-    certificate, key = api.tls_certificate, api.tls_key
-    if own is not None:
+def certificate_files(settings: Settings) -> tuple[Path, Path]:
+    """Of the certificate with its chain, and of its key. Raises SetupError when the settings do not say which."""
+    certificate, key = settings.api.tls_certificate, settings.api.tls_key
+    if settings.api.tls_generate:
         if certificate is not None or key is not None:
             raise SetupError(
                 "api.tls_generate is for who has no certificate, and api.tls_certificate or api.tls_key names one"
             )
-        return own.file, own.file
+        file = api_certificate_file(settings.state)
+        return file, file
     if certificate is None or key is None:
         lacking, given = ("tls_key", "tls_certificate") if key is None else ("tls_certificate", "tls_key")
         raise SetupError(f"api.{given} is set and api.{lacking} is not; TLS needs both")
@@ -93,13 +95,13 @@ def own_certificate(settings: Settings) -> OwnCertificate:
     return OwnCertificate(*files, names)
 
 
-def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 or newer. Raises SetupError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+def context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 or newer. Raises SetupError when these files cannot be used."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(certificate, key, password=_no_password)
+        made.load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:
         why = "the key is not the certificate's" if error.reason == "KEY_VALUES_MISMATCH" else "they must be PEM files"
         raise SetupError(
@@ -110,7 +112,7 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
             f"api.tls_certificate {certificate} or api.tls_key {key} cannot be read: {error.strerror}; started as root"
             " the API runs as the user howdah, which must be able to"
         ) from None
-    return context
+    return made
 
 
 def _no_password() -> str:
