@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -119,6 +120,7 @@ def _put(connection: Connection, instance: Instance) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=[instances.c.id], set_=values))
 
 
+@lru_cache(maxsize=8192)
 def _instance(row: tuple[Any, ...]) -> Instance:
     identifier, service, port, uid, role, *notes = row
     return Instance(InstanceId.parse(identifier), ServiceId.parse(service), port, uid, Role(role), *map(bool, notes))
