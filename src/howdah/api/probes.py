@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import Enum
+from functools import cache
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -52,15 +53,18 @@ def mount_probes(app: FastAPI, plane: PlaneLike) -> None:
 
 
 def mount_document(app: FastAPI) -> None:
-    """Adds /openapi.json and /docs, of all routes that are mounted by now."""
-    document = openapi_document(app)
-    content, page = json.dumps(document).encode(), docs_page(document).encode()
+    """Adds /openapi.json and /docs, of all routes of ``app``."""
+
+    # Made when they are first asked for: together they cost a tenth of a start, and few ask for them.
+    document = cache(lambda: openapi_document(app))
+    content = cache(lambda: json.dumps(document()).encode())
+    page = cache(lambda: docs_page(document()).encode())
 
     async def serve_document(_: Request) -> Response:
-        return Response(content, media_type="application/json")
+        return Response(content(), media_type="application/json")
 
     async def serve_page(_: Request) -> Response:
-        return Response(page, media_type="text/html", headers=_NOTHING_FROM_ELSEWHERE)
+        return Response(page(), media_type="text/html", headers=_NOTHING_FROM_ELSEWHERE)
 
     app.add_route("/openapi.json", serve_document, include_in_schema=False)
     app.add_route("/docs", serve_page, include_in_schema=False)
