@@ -29,6 +29,7 @@ from api.fake_engine import FakeEngine
 from howdah.api.app import create_app
 from howdah.api.operations import OPERATIONS
 from howdah.cli.listening import HttpServer, listen
+from howdah.control import members
 from howdah.control.plane import ControlPlane
 from howdah.domain.organizations import Role
 from howdah.domain.services import NewService
@@ -65,7 +66,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     serving = threading.Thread(target=loop.run_until_complete, args=(_serve(top, found, started, stop),))
     serving.start()
     assert started.wait(30), "the server did not start within 30 s"
-    yield found[0]
+    with pytest.MonkeyPatch.context() as patch:
+        # It is asked for time and again, and no standby ever takes over here.
+        patch.setattr(members, "SWITCHOVER_SECONDS", 0.2)
+        yield found[0]
     loop.call_soon_threadsafe(stop.set)
     serving.join()
     loop.close()
