@@ -7,8 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import httpx
 import pytest
@@ -20,7 +18,6 @@ from api.fake_engine import FakeEngine
 from api.wire import Wire
 from howdah.api.app import create_app
 from howdah.api.document import openapi_document
-from howdah.api.plane import PlaneLike
 from howdah.cli.listening import HttpServer, listen
 from howdah.control.plane import ControlPlane
 from howdah.domain.organizations import Role
@@ -48,8 +45,7 @@ async def plane(settings: Settings, engine: FakeEngine, tmp_path: Path) -> Async
 @pytest.fixture(scope="session")
 def document() -> Document:
     """What is served beside any plane; test_envelope.py compares."""
-    app = create_app(cast("PlaneLike", SimpleNamespace(settings=Settings(state=Path()))))
-    return Document(json.loads(json.dumps(openapi_document(app))))
+    return Document(json.loads(json.dumps(openapi_document())))
 
 
 @pytest.fixture

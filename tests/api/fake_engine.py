@@ -22,7 +22,7 @@ class FakeEngine:
     ``restoring``: how far those are that are made from a backup, and ``reason`` is then what is being done.
     ``earliest``, ``bases``, ``archive``: what is known of backups. ``refusal``: why nothing can be restored.
     ``outage``: why the archive cannot be asked. ``drilled``: what drills have found. ``member_list``: the servers of
-    every service. ``stored``: bytes that each has stored."""
+    every service. ``stored``: bytes that each has stored. ``memory``: GiB that servers may have together."""
 
     def __init__(self) -> None:
         self.held = False
@@ -37,6 +37,7 @@ class FakeEngine:
         self.drilled = Drilled()
         self.member_list: list[MemberStatus] = []
         self.stored = 0
+        self.memory: int | None = None
 
     async def start(self) -> None: ...
 
@@ -58,6 +59,9 @@ class FakeEngine:
             certificate=spec.certificate,
             earliest_restore=self.earliest,
         )
+
+    def memory_gib(self) -> int | None:
+        return self.memory
 
     async def changes(self) -> AsyncIterator[ServiceId]:
         await asyncio.Event().wait()

@@ -82,6 +82,8 @@ class Cluster:
         subprocess.run([*program, "--create-slot"], env=self.binaries.environment, check=True)
         with subprocess.Popen(program, env=self.binaries.environment, stderr=subprocess.DEVNULL) as receiver:
             try:
+                # What is written before it is there may not be received at all.
+                eventually("the receiver is there", lambda: self.sql("SELECT pid FROM pg_stat_replication"))
                 yield
                 self.received()
             finally:

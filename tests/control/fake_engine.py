@@ -77,12 +77,16 @@ class FakeEngine:
         self.running: set[ServiceId] = set()
         self.member_list: list[MemberStatus] = []
         self.stored = 0
+        self.memory: int | None = None
 
     async def start(self) -> None:
         return
 
     async def close(self) -> None:
         return
+
+    def memory_gib(self) -> int | None:
+        return self.memory
 
     async def changes(self) -> AsyncIterator[ServiceId]:
         while True:

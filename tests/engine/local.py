@@ -25,6 +25,7 @@ from howdah.domain.errors import Conflict
 from howdah.domain.failovers import RoleChange
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance, Role
+from howdah.domain.memory import Profile
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.settings import BackupSettings, PostgresSettings, Settings
 from howdah.domain.states import HaType, PostgresVersion
@@ -130,13 +131,17 @@ def ask(version: PostgresVersion = PostgresVersion.V18) -> Asked:
 class Rig:
     """One state directory, and whatever engines a test runs on it."""
 
-    def __init__(self, *, pool: int = 0, backup: BackupSettings | None = None) -> None:
+    def __init__(
+        self, *, pool: int = 0, backup: BackupSettings | None = None, profile: Profile = Profile.SHARED
+    ) -> None:
         CACHE.mkdir(parents=True, exist_ok=True, mode=0o755)
         self.top = Path(tempfile.mkdtemp(prefix="hwe-"))
         self.top.chmod(0o755)
         self.settings = Settings(
             state=self.top / "state",
-            postgres=PostgresSettings(pool=pool, binaries=CACHE / "postgres", templates=CACHE / "engine"),
+            postgres=PostgresSettings(
+                pool=pool, binaries=CACHE / "postgres", templates=CACHE / "engine", profile=profile
+            ),
             backup=backup or BackupSettings(),
         )
         self.registry = FileRegistry(self.top / "instances.json")

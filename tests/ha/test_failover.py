@@ -14,9 +14,8 @@ from fixtures.server import Server, eventually
 
 from ha.service import HaService, end, suspend, watched, with_standbys, writing
 from howdah.domain.names import read_only
+from howdah.domain.states import HaType
 from howdah.engines.local.members.plan import CRASHES
-
-STANDBYS = {"async": 1, "sync": 2}
 
 
 def empty(service: HaService) -> None:
@@ -82,7 +81,7 @@ def test_another_server_takes_over(server: Server, fault: str, ha_type: str, ver
         FAULTS[fault][0](service)
         change = service.wait_for_change(1)
         writer.goes_on()
-        service.wait_until_healthy(STANDBYS[ha_type])
+        service.wait_until_healthy(HaType(ha_type).standbys)
     assert (change["kind"], change["from"]) == ("failover", former)
     assert FAULTS[fault][1] in change["cause"]
     assert min(change["fencingMs"], change["promotionMs"], change["firstWriteMs"]) > 0

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 import pytest
 from fixtures.server import Server, eventually
 
+from ha.replicas import replica_of, shows
 from ha.service import HaService, end, with_standbys, writing
-
-
-def replica_of(service: HaService, **fields: Any) -> HaService:
-    made = service.server.call("POST", f"/{service.id}/readReplica", {"name": "reader"} | fields)
-    assert (made["state"], made["isPrimary"]) == ("creating", False)
-    return HaService(service.server, service.server.wait_until(made["id"], "running", within=90))
-
-
-def shows(replica: HaService, query: str, expected: object) -> None:
-    def found() -> bool:
-        try:
-            return replica.sql(query) == [(expected,)]
-        except psycopg.errors.UndefinedTable:
-            return False
-
-    eventually(f"the replica shows {expected}", found)
 
 
 def test_a_replica_shows_what_its_primary_has_and_takes_no_writes(server: Server) -> None:
@@ -95,17 +78,3 @@ def test_a_deleted_replica_frees_its_slot(server: Server) -> None:
     server.call("DELETE", f"/{replica.id}")
     server.wait_until_gone(replica.id)
     eventually("its slot is free", lambda: primary.sql(slots) == [(0,)])
-
-
-@pytest.mark.long
-def test_a_replica_comes_back_by_itself_when_what_it_needs_is_gone(server: Server) -> None:
-    primary = with_standbys(server, "none")
-    replica = replica_of(primary)
-    (follower,) = replica.postmasters().values()
-    end(follower)
-    primary.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active")
-    primary.sql("CREATE TABLE later AS SELECT generate_series(1, 200000) AS number")
-    for _ in range(3):
-        primary.sql("SELECT pg_switch_wal()")
-        primary.sql("CHECKPOINT")
-    shows(replica, "SELECT count(*) FROM later", 200_000)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from howdah.launcher import cgroups
-from howdah.launcher.cgroups import Place
 from howdah.launcher.limits import Limits
+from howdah.launcher.place import Place
 
 NO_LIMITS = Limits(processes=None, open_files=100, memory_bytes=None)
 

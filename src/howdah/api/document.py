@@ -5,12 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, cast
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-
 from howdah import __version__
 from howdah.api.operation import Access, Operation
-from howdah.api.operations import OPERATIONS, TAGS
+from howdah.api.operations import OPERATIONS, PROBES, TAGS
+from howdah.api.probes import LIVENESS, READINESS, Probe
 from howdah.api.protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
 from howdah.api.queries import MOST
 from howdah.api.repeats import HEADER as IDEMPOTENCY_KEY
@@ -71,21 +69,33 @@ _IDEMPOTENCY_KEY: Schema = {
 }
 
 
-def openapi_document(app: FastAPI) -> Schema:
-    """The document of all routes of ``app`` that are meant to be seen."""
-    document = get_openapi(title="Howdah", version=__version__, description=_DESCRIPTION, routes=app.routes)
-    document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
-    document["components"] = {
-        "schemas": SCHEMAS | _body_schemas(),
-        "responses": {status.name: _error(text) for status, text in _ERRORS.items()},
-        "securitySchemes": {"basicAuth": {"type": "http", "scheme": "basic", "description": "Key id and key secret"}},
+def openapi_document() -> Schema:
+    """The whole of it."""
+    paths: dict[str, Schema] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    for probe in (LIVENESS, READINESS):
+        paths[probe.path] = {"get": _probe(probe)}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Howdah", "description": _DESCRIPTION, "version": __version__},
+        "paths": paths,
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "components": {
+            "schemas": SCHEMAS | _body_schemas(),
+            "responses": {status.name: _error(text) for status, text in _ERRORS.items()},
+            "securitySchemes": {
+                "basicAuth": {"type": "http", "scheme": "basic", "description": "Key id and key secret"}
+            },
+        },
     }
-    return document
 
 
-def operation_document(operation: Operation) -> Schema:
-    """What the document says of one call beyond its id, tag and summary."""
+def _operation(operation: Operation) -> Schema:
     document: Schema = {
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "operationId": operation.id,
         "security": [{"basicAuth": []}],
         "parameters": _parameters(operation),
         "responses": _responses(operation),
@@ -97,10 +107,14 @@ def operation_document(operation: Operation) -> Schema:
     return document
 
 
-def open_document(result: str) -> Schema:
-    """The same for a call that wants no key."""
+def _probe(probe: Probe) -> Schema:
     failures = _failures(*_BEFORE_ROUTING, HTTPStatus.SERVICE_UNAVAILABLE)
-    return {"responses": {"200": _success(terms.reference(result)), **failures}}
+    return {
+        "tags": [PROBES],
+        "summary": probe.summary,
+        "operationId": probe.path.strip("/"),
+        "responses": {"200": _success(terms.reference(probe.result)), **failures},
+    }
 
 
 def _parameters(operation: Operation) -> list[Schema]:

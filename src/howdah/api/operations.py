@@ -22,14 +22,15 @@ from howdah.api.operation import Access, Operation
 from howdah.api.queries import KNOWN, PAGE, PERIOD
 from howdah.domain.activities import ActivityType as Done
 
-POSTGRES, PROMETHEUS, ORGANIZATION, KEYS, HOWDAH = "Postgres", "Prometheus", "Organization", "OpenAPI", "Howdah"
+POSTGRES, PROMETHEUS, ORGANIZATION, KEYS = "Postgres", "Prometheus", "Organization", "OpenAPI"
+HOWDAH, PROBES = "Howdah", "Probes"
 TAGS = {
     POSTGRES: "Services",
     PROMETHEUS: "Metrics in Prometheus' text format",
     ORGANIZATION: "Organizations and what was done in them",
     KEYS: "API keys",
     HOWDAH: "Howdah's own additions",
-    "Probes": "For supervisors; without a key",
+    PROBES: "For supervisors; without a key",
 }
 
 _ORGANIZATION = "/v1/organizations/{organizationId}"

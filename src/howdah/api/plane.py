@@ -20,6 +20,7 @@ from howdah.domain.health import Health
 from howdah.domain.ids import ServiceId
 from howdah.domain.keys import KeyChange, NewApiKey
 from howdah.domain.members import MemberStatus
+from howdah.domain.memory import Memory
 from howdah.domain.organizations import ApiKey, Organization
 from howdah.domain.services import NewService, Service, ServiceChange
 from howdah.domain.settings import Settings
@@ -153,6 +154,7 @@ class PlaneLike(Protocol):
     def catalog(self) -> Catalog: ...
     @property
     def settings(self) -> Settings: ...
+    def memory(self) -> Memory | None: ...
     @property
     def router_port(self) -> int:
         """The TCP port on which clients reach services."""

@@ -3,16 +3,18 @@ HTTP. uvicorn's protocol does the rest."""
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import uuid
 from asyncio import TimerHandle
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from howdah.api.envelope import refusal_before_routing
 from howdah.api.headers import SECURITY
+from howdah.api.joining import Joining
 
 HEAD_SECONDS = 10.0
 """For a request line with its headers, from the connection or from the end of the previous answer's body."""
@@ -69,7 +71,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._refusal: tuple[HTTPStatus, str, str] | None = None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Joining(transport, self.loop)))
         if self.handshake is not None:
             self.handshake.over()
         self._wait()
@@ -95,19 +97,21 @@ class ApiProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._timer is None and not self._answering():
-            self._expect_head()
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", _TOO_LARGE)
+                return
+        if self._timer is None and (self._in_head or not self._answering()):
+            self._expect_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
         self._wait()
-        self._expect_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # else a trailer, which nothing may depend on

@@ -14,6 +14,7 @@ from howdah.domain.deleted import DeletedService
 from howdah.domain.drills import DrillResult
 from howdah.domain.health import Health
 from howdah.domain.ids import ServiceId
+from howdah.domain.memory import Memory
 from howdah.domain.organizations import ApiKey, ApiVersion, Organization
 from howdah.domain.services import Service
 from howdah.domain.sources import EVERYWHERE, Source
@@ -230,7 +231,7 @@ def _source(found: Source) -> dict[str, str]:
     return {"source": found.text} | ({} if found.description is None else {"description": found.description})
 
 
-def catalog(found: Catalog) -> dict[str, Any]:
+def catalog(found: Catalog, memory: Memory | None) -> dict[str, Any]:
     return {
         "providers": [{"name": name, "regions": list(regions)} for name, regions in found.regions.items()],
         "sizes": [
@@ -246,4 +247,5 @@ def catalog(found: Catalog) -> dict[str, Any]:
         ],
         "postgresVersions": list(PostgresVersion),
         "haTypes": list(HaType),
+        "memory": None if memory is None else {"totalGiB": memory.total_gib, "freeGiB": memory.free_gib},
     }

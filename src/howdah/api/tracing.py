@@ -5,28 +5,35 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from howdah.api.envelope import internal_error
 from howdah.api.exchange import Exchange, begin
 from howdah.api.headers import headers_of
+from howdah.domain.errors import HowdahError
 
 log = structlog.stdlib.get_logger("howdah.api")
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+Refused = Callable[[Scope, HowdahError | HTTPException], Response]
+"""The answer to what was refused."""
+
+
 class Tracing:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, refused: Refused) -> None:
+        self._app = app
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+        scope["app"] = self  # Without one the routing would write answers of its own.
         exchange = begin(scope, str(uuid.uuid4()))
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET"}, _without_body(send)
@@ -46,7 +53,10 @@ class Tracing:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_headers)
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except (HowdahError, HTTPException) as error:
+                await self._refused(scope, error)(scope, receive, send_with_headers)
         except ClientDisconnect:
             log.info("client went away", method=scope["method"], path=scope["path"])
             return

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from typing import cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from howdah.api.handshakes import SecureListener
 from howdah.api.protocol import ApiProtocol, protocol
@@ -51,7 +51,7 @@ def _why_not(settings: ApiSettings, error: OSError) -> str:
 class HttpServer(uvicorn.Server):
     """uvicorn without its own ideas about signals: the command decides when it ends."""
 
-    def __init__(self, app: FastAPI, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,

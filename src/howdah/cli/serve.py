@@ -112,9 +112,7 @@ async def _serve(settings: Settings, launcher: Launcher | None) -> None:
         return LocalEngine(settings, registry, journal=journal, launcher=launcher, progress=note)
 
     async with ControlPlane(settings, make_engine, host=launcher) as plane:
-        with lasting():
-            app = create_app(plane)
-        server = HttpServer(app, tls and tls.context)
+        server = HttpServer(create_app(plane), tls and tls.context)
         _on_signals(server.stop)
         plane.announce(api_url(settings))
         note(banner(plane))

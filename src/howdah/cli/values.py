@@ -129,12 +129,6 @@ def _api_host(text: str) -> str:
     return _address("127.0.0.1" if text == "localhost" else text)
 
 
-def _profile(text: str) -> str:
-    if text != "shared":
-        raise ValueError(f"is {text!r}; only shared is built so far")
-    return text
-
-
 def _protections(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in PROTECTIONS:
@@ -163,7 +157,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "postgres.ports": _range(1024, 65535),
     "postgres.uids": _range(1000, 2_000_000_000),
     "postgres.pool": _between(0, 1000),
-    "postgres.profile": _profile,
+    "postgres.memory_gib": _between(0, 1_000_000),
     "postgres.require": _protections,
     "backup.archive": _archive,
     "backup.interval_hours": _between(0.01, 24 * 365),

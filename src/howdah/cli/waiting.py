@@ -19,8 +19,6 @@ LONGEST_ARCHIVE_PAUSE = 2.0
 
 SAID_EVERY = 5.0
 
-STANDBYS = {HaType.NONE: 0, HaType.ASYNC: 1, HaType.SYNC: 2}
-
 
 class _Wait:
     """Says each new state, and every few seconds that it still is the same; pauses longer and longer until it is over.
@@ -156,7 +154,7 @@ def left_to_itself(sentence: str) -> Generator[None]:
 
 def _lacks(members: Sequence[Mapping[str, Any]], ha_type: HaType) -> str | None:
     """What is missing of its standbys, or is one too many, in words; None when nothing is."""
-    standbys, wanted = [one for one in members if one["role"] == "standby"], STANDBYS[ha_type]
+    standbys, wanted = [one for one in members if one["role"] == "standby"], HaType(ha_type).standbys
     if len(standbys) > wanted:
         return "a standby is being removed"
     ready = [one for one in standbys if one["state"] == "streaming" and one["canTakeOver"]]

@@ -11,7 +11,7 @@ from howdah.control import changes
 from howdah.control.acts import Act
 from howdah.control.certificates import reissue
 from howdah.control.clock import Clock
-from howdah.control.quotas import check_quota
+from howdah.control.quotas import check_quota, check_servers
 from howdah.control.vault import Kind, Vault
 from howdah.domain.activities import ActivityType, Deed, described_tags
 from howdah.domain.catalog import Catalog, Size
@@ -21,6 +21,7 @@ from howdah.domain.names import new_hostname
 from howdah.domain.services import Service, ServiceChange
 from howdah.domain.settings import Settings
 from howdah.domain.states import RESTORING, HaType, ServiceState
+from howdah.engines.protocol import Engine
 from howdah.store import hostnames, secrets, service_changes, services
 from howdah.store.services import StoredService
 
@@ -29,8 +30,9 @@ MAX_NAMES = 25
 
 
 class Changes:
-    def __init__(self, settings: Settings, catalog: Catalog, vault: Vault, clock: Clock) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, vault: Vault, clock: Clock, engine: Engine) -> None:
         self._settings = settings
+        self._engine = engine
         self._catalog = catalog
         self._vault = vault
         self._clock = clock
@@ -42,6 +44,7 @@ class Changes:
         """
         service = stored.service
         changes.check_unchanged(stored, change, self._catalog)
+        self._check_servers(connection, service, change)
         if change.ha_type is not None and change.ha_type is not service.ha_type:
             self._change_ha_type(connection, service, change.ha_type, by)
         if (size := changes.new_size(service, change, self._catalog)) is not None:
@@ -56,6 +59,14 @@ class Changes:
         self._note(connection, by, service, ActivityType.SERVICE_UPDATE_NAME, renaming)
         return True
 
+    def _check_servers(self, connection: Connection, service: Service, change: ServiceChange) -> None:
+        """Its read replicas have the same size."""
+        size = changes.new_size(service, change, self._catalog) or service.size
+        ha_type = service.ha_type if change.ha_type is None else change.ha_type
+        others = 1 + len(services.followers_within(connection, service.id))
+        now_gib = service.size.memory_gib * (service.ha_type.standbys + others)
+        check_servers(connection, self._engine, size, servers=ha_type.standbys + others, now_gib=now_gib)
+
     def _change_ha_type(self, connection: Connection, service: Service, ha_type: HaType, by: Act) -> None:
         prepare_replication(connection, self._vault, service.id)
         service_changes.set_ha_type(connection, service.id, ha_type)
@@ -63,7 +74,6 @@ class Changes:
         self._note(connection, by, service, ActivityType.SERVICE_UPDATE_HA_TYPE, what)
 
     def _change_size(self, connection: Connection, service: Service, size: Size, by: Act) -> None:
-        """Its read replicas have the same one."""
         replicas = services.followers_within(connection, service.id)
         more = (size.storage_gib - service.storage_gib) * (1 + len(replicas))
         check_quota(connection, service.organization, self._settings.quota, services=0, storage_gib=max(0, more))

@@ -36,12 +36,14 @@ from howdah.domain.catalog import Catalog, default_catalog
 from howdah.domain.drills import DrillJournal
 from howdah.domain.errors import SetupError, Unavailable
 from howdah.domain.instances import InstanceRegistry
+from howdah.domain.memory import Memory
 from howdah.domain.routes import Route
 from howdah.domain.settings import Settings
 from howdah.engines.protocol import Engine
 from howdah.security.sealing import ENVIRONMENT_VARIABLE
 from howdah.store.drills import StoredDrills
 from howdah.store.instances import StoredInstances
+from howdah.store.memory import memory as stored_memory
 from howdah.store.store import Store
 
 USES_SECONDS = 60.0
@@ -111,6 +113,11 @@ class ControlPlane:
         """The address that clients need beside a hostname, because this machine does not resolve it; else None."""
         return self._resolution.hostaddr
 
+    def memory(self) -> Memory | None:
+        """What servers may have and have; None where none is promised to any."""
+        total = self._engine.memory_gib()
+        return None if total is None else stored_memory(self.store, total)
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await self._start(stack)
@@ -161,7 +168,7 @@ class ControlPlane:
         stack.callback(publisher.stop)
         await self._publish_all()
 
-        engine = self._make_engine(StoredInstances(self.store), StoredDrills(self.store))
+        engine = self._engine = self._make_engine(StoredInstances(self.store), StoredDrills(self.store))
         await engine.start()
         stack.push_async_callback(engine.close)
         effects, settings = Effects(), self.settings.backup

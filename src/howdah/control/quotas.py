@@ -1,4 +1,4 @@
-"""Quotas, inside the transaction that needs room: what is created at the same time cannot pass them together."""
+"""Quotas and memory, inside the transaction that needs room: what comes at the same time cannot pass them together."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from howdah.domain.catalog import Size
+from howdah.domain.memory import check_memory
 from howdah.domain.quotas import Quota, check_room
 from howdah.domain.settings import QuotaSettings
+from howdah.engines.protocol import Engine
 from howdah.store import organizations
+from howdah.store.memory import memory_within
 
 
 def check_quota(
@@ -20,3 +24,10 @@ def check_quota(
     quota = found.quota.over(Quota(defaults.services, defaults.storage_gib))
     usage = organizations.usage(connection, organization)
     check_room(organization, quota, usage, services=services, storage_gib=storage_gib)
+
+
+def check_servers(connection: Connection, engine: Engine, size: Size, *, servers: int, now_gib: int = 0) -> None:
+    """Raises Conflict when the engine has no memory for so many servers of ``size``, in place of those that have
+    ``now_gib``."""
+    if (total := engine.memory_gib()) is not None:
+        check_memory(memory_within(connection, total), size, servers=servers, now_gib=now_gib)

@@ -19,7 +19,7 @@ from howdah.control.clock import Clock
 from howdah.control.effects import Reached
 from howdah.control.making import Making
 from howdah.control.publisher import Publisher
-from howdah.control.quotas import check_quota
+from howdah.control.quotas import check_quota, check_servers
 from howdah.control.reconciler import Reconciler
 from howdah.control.vault import Kind, Vault
 from howdah.domain.activities import ActivityType, Deed, described
@@ -71,12 +71,12 @@ class Services:
         self._reconciler = reconciler
         self._schedule = schedule
         self._engine = engine
-        self._changes = Changes(settings, catalog, vault, clock)
+        self._changes = Changes(settings, catalog, vault, clock, engine)
         self.making = Making(settings, catalog, clock)
 
     async def create(self, organization: UUID, new: NewService, by: Act = BY_SYSTEM) -> Service:
-        """Raises BadRequest naming the field, NotFound for an unknown organization, Conflict beyond its quota,
-        Unavailable."""
+        """Raises BadRequest naming the field, NotFound for an unknown organization, Conflict beyond its quota
+        or the machine's memory, Unavailable."""
         if organizations.find(self._store, organization) is None:
             raise NotFound(f"there is no organization {organization}")
         service = self.making.asked_for(organization, new)
@@ -97,7 +97,7 @@ class Services:
         """One that has been checked, with its password. ``follows``: the service whose read replica it is.
         ``condition``: called in the transaction that stores it; raises when it must not be added after all.
 
-        Raises Conflict beyond the quota, Unavailable, and what ``condition`` raises.
+        Raises Conflict beyond the quota or the machine's memory, Unavailable, and what ``condition`` raises.
         """
         issued = await asyncio.to_thread(issue_first, service.id, service.hostname, service.created_at)
         stored = StoredService(
@@ -121,6 +121,7 @@ class Services:
             check_quota(
                 connection, service.organization, self._settings.quota, services=1, storage_gib=service.storage_gib
             )
+            check_servers(connection, self._engine, service.size, servers=1 + service.ha_type.standbys)
             service_changes.add(connection, stored)
             hostnames.add(connection, service.id, service.hostname)
             secrets.put(connection, service.id, self._vault.seal(service.id, issued.keys | passwords))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Self
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -31,6 +32,25 @@ def _decode(text: str) -> int:
     for character in text:
         number = number << 5 | _VALUES[character]
     return number
+
+
+@lru_cache(maxsize=8192)
+def _ubid(prefix: str, number: int) -> str:
+    high = number >> (_LOW_BITS + _TYPE_BITS)
+    low = number & (1 << _LOW_BITS) - 1
+    return prefix + _encode(_with_parity(high), 11) + _encode(_with_parity(low), 13)
+
+
+@lru_cache(maxsize=8192)
+def _number(ubid: str) -> int:
+    """Raises ValueError."""
+    try:
+        kind, high, low = _decode(ubid[:2]), _decode(ubid[2:13]), _decode(ubid[13:])
+    except KeyError as unknown:
+        raise ValueError(f"{ubid!r} has a character outside Crockford's base32: {unknown}") from None
+    if high.bit_count() & 1 or low.bit_count() & 1:
+        raise ValueError(f"{ubid!r} has a wrong parity bit")
+    return ((high >> 1) << _TYPE_BITS | kind) << _LOW_BITS | low >> 1
 
 
 def _with_parity(group: int) -> int:
@@ -76,20 +96,11 @@ class Id:
 
     @classmethod
     def from_ubid(cls, text: str) -> Self:
-        try:
-            kind, high, low = _decode(text[:2]), _decode(text[2:13]), _decode(text[13:])
-        except KeyError as unknown:
-            raise ValueError(f"{text!r} has a character outside Crockford's base32: {unknown}") from None
-        if high.bit_count() & 1 or low.bit_count() & 1:
-            raise ValueError(f"{text!r} has a wrong parity bit")
-        return cls(uuid.UUID(int=((high >> 1) << _TYPE_BITS | kind) << _LOW_BITS | low >> 1))
+        return cls(uuid.UUID(int=_number(text)))
 
     @property
     def ubid(self) -> str:
-        number = self.uuid.int
-        high = number >> (_LOW_BITS + _TYPE_BITS)
-        low = number & (1 << _LOW_BITS) - 1
-        return self.prefix + _encode(_with_parity(high), 11) + _encode(_with_parity(low), 13)
+        return _ubid(self.prefix, self.uuid.int)
 
     def __str__(self) -> str:
         return self.ubid

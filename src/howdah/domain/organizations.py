@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from howdah.domain.quotas import Quota
@@ -75,7 +76,12 @@ class ApiKey:
     @property
     def role(self) -> Role:
         """The strongest one, which may do all that the others may."""
-        return min(self.roles, key=list(Role).index)
+        return _strongest(self.roles)
+
+
+@lru_cache(maxsize=64)
+def _strongest(roles: tuple[Role, ...]) -> Role:
+    return min(roles, key=list(Role).index)
 
 
 def difference(before: Organization, after: Organization) -> str:

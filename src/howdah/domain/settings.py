@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from howdah.domain.memory import Profile
 from howdah.domain.organizations import ApiVersion
 
 PROTECTIONS = ("users", "limits", "egress", "cgroups", "quota")
@@ -56,7 +57,13 @@ class PostgresSettings:
     pool: int = _key(4, "Ready data directories kept per version, so that a create does not wait for a copy")
     binaries: Path | None = _key(None, "Where Postgres' programs are unpacked; default <state>/postgres")
     templates: Path | None = _key(None, "Where initialised data directories are kept; default <state>/templates")
-    profile: str = _key("shared", "Memory of instances: shared (small buffers); dedicated comes later")
+    profile: Profile = _key(
+        Profile.SHARED,
+        "Memory of servers: shared (small buffers, hundreds beside each other) or dedicated (what the size says)",
+    )
+    memory_gib: int = _key(
+        0, "GiB that servers may have together when dedicated; 0 is seven eighths of what this machine has"
+    )
     require: tuple[str, ...] = _key(
         (), f"Protections without which the server refuses to start, of: {', '.join(PROTECTIONS)}; see below"
     )

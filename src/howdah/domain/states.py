@@ -28,6 +28,10 @@ class HaType(StrEnum):
     ASYNC = "async"
     SYNC = "sync"
 
+    @property
+    def standbys(self) -> int:
+        return {HaType.NONE: 0, HaType.ASYNC: 1, HaType.SYNC: 2}[self]
+
 
 class PostgresVersion(StrEnum):
     """Major versions on offer."""

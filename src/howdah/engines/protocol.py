@@ -37,6 +37,10 @@ class Engine(Protocol):
         """One pass: observe, plan, perform at most one action, say what is."""
         ...
 
+    def memory_gib(self) -> int | None:
+        """GiB that all servers may have together; None where nobody is promised any. Known without asking anybody."""
+        ...
+
     def changes(self) -> AsyncIterator[ServiceId]:
         """Services to which something happened outside ``reconcile``: look at them again."""
         ...

@@ -12,39 +12,15 @@ import contextlib
 import errno
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from howdah.launcher.limits import Limits
+from howdah.launcher.place import Place
 
 CONTROLLERS = ("pids", "memory")
 _GROUP, _LEAF = "howdah", "howdah-control"
 _SYSTEMD = Path("/run/systemd/system")
 _ENTER = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where this process is. ``mount``: where control groups are mounted; ``path``: ours below it, "." at the top."""
-
-    mount: Path
-    path: str
-
-    @staticmethod
-    def own() -> Place | None:
-        """That of this process; None without cgroup v2."""
-        return Place.of(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
-
-    @staticmethod
-    def of(mountinfo: str, cgroup: str) -> Place | None:
-        """From the text of both files, see proc(5) and cgroups(7)."""
-        path = next((line[3:] for line in cgroup.splitlines() if line.startswith("0::")), None)
-        for line in mountinfo.splitlines():
-            mounted, _, kind = line.partition(" - ")
-            root, mount = mounted.split()[3:5]
-            if kind.split()[0] == "cgroup2" and path is not None and Path(path).is_relative_to(root):
-                return Place(Path(mount), str(Path(path).relative_to(root)))
-        return None
 
 
 def prepare() -> Path:

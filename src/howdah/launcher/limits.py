@@ -6,13 +6,13 @@ server at work: each ends what would take the machine from the others.
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from howdah.domain.catalog import Size
+from howdah.launcher.memory import machine_memory
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _RESOURCES = {
@@ -55,7 +55,7 @@ def limits_for(size: Size, *, max_connections: int, own_user: bool) -> Limits:
     - When memory runs out all the same, servers go first: not the control plane, the router or the rest of the machine.
       What root has raised, a server cannot lower; unless root lacks CAP_SYS_RESOURCE, as in some containers.
     """
-    promised, machine = size.memory_gib << 30, _machine_memory()
+    promised, machine = size.memory_gib << 30, machine_memory()
     return Limits(
         processes=512 + 3 * max_connections if own_user else None,
         open_files=4096,
@@ -93,10 +93,6 @@ def _allowed(name: str, value: int) -> int:
     """Never more than we have ourselves: raising it takes a right that a container may lack."""
     hard = resource.getrlimit(_RESOURCES[name])[1]
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
-
-
-def _machine_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _own_oom_score_adj() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -224,7 +225,9 @@ def readers(store: Store, timeline: TimelineId) -> list[ServiceId]:
     return [ServiceId(UUID(row[0])) for row in store.all(_READERS, {"timeline": str(timeline.uuid)})]
 
 
-def _service(row: tuple[Any, ...]) -> Service:
+@lru_cache(maxsize=4096)
+def _made(row: tuple[Any, ...]) -> Service:
+    """Remembered: to make one takes longer than to read its row."""
     return Service(
         id=ServiceId(UUID(row[0])),
         organization=UUID(row[1]),
@@ -244,6 +247,10 @@ def _service(row: tuple[Any, ...]) -> Service:
         password="",
         earliest_restore=maybe_from_us(row[18]),
     )
+
+
+def _service(row: tuple[Any, ...]) -> Service:
+    return _made(row[: len(_SERVICE)])
 
 
 def _stored(row: tuple[Any, ...]) -> StoredService:

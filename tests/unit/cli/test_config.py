@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from howdah.cli.config import keys, load_settings
 from howdah.domain.errors import SetupError
+from howdah.domain.memory import Profile
 from howdah.domain.organizations import ApiVersion
 from howdah.domain.settings import (
     ApiSettings,
@@ -59,6 +60,11 @@ def refusal(*arguments: str, **more: object) -> str:
     return refused.value.sentence
 
 
+POSTGRES = PostgresSettings(
+    "3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), Profile.DEDICATED, 48, ("egress", "limits")
+)
+
+
 def test_nothing_said_gives_the_defaults() -> None:
     assert load() == Settings(state=STATE)
 
@@ -82,7 +88,8 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         pool = 5
         binaries = "/b"
         templates = "/t"
-        profile = "shared"
+        profile = "dedicated"
+        memory_gib = 48
         require = ["egress", "limits"]
         [backup]
         archive = "s3://bucket/prefix"
@@ -113,7 +120,7 @@ def test_every_key_can_be_said_in_the_file(tmp_path: Path) -> None:
         activity_retention_days=30.0,
         api=ApiSettings("::1", 1, ApiVersion.BETA),
         router=RouterSettings(("0.0.0.0", "::"), 2),
-        postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
+        postgres=POSTGRES,
         backup=BACKUP,
         quota=QuotaSettings(3, 400),
     )
@@ -141,7 +148,8 @@ def test_every_key_can_be_said_in_the_environment() -> None:
         "HOWDAH_POSTGRES_POOL": "5",
         "HOWDAH_POSTGRES_BINARIES": "/b",
         "HOWDAH_POSTGRES_TEMPLATES": "/t",
-        "HOWDAH_POSTGRES_PROFILE": "shared",
+        "HOWDAH_POSTGRES_PROFILE": "dedicated",
+        "HOWDAH_POSTGRES_MEMORY_GIB": "48",
         "HOWDAH_POSTGRES_REQUIRE": "egress,limits",
         "HOWDAH_BACKUP_ARCHIVE": "s3://bucket/prefix",
         "HOWDAH_BACKUP_S3_ENDPOINT": "https://s3.example.com",
@@ -173,7 +181,7 @@ def test_every_key_can_be_said_in_the_environment() -> None:
             "127.0.0.2", 1, ApiVersion.BETA, 7, Path("/c.pem"), Path("/k.pem"), False, ("api.example.com", "192.0.2.1")
         ),
         router=RouterSettings(("127.0.0.1", "::1"), 2, 2),
-        postgres=PostgresSettings("3000-3001", "4000-4001", 5, Path("/b"), Path("/t"), "shared", ("egress", "limits")),
+        postgres=POSTGRES,
         backup=BACKUP,
         quota=QuotaSettings(3, 400),
     )
@@ -223,7 +231,7 @@ def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
         ("HOWDAH_POSTGRES_PORTS", "20000", "two numbers with a hyphen between"),
         ("HOWDAH_POSTGRES_PORTS", "20-30", "it must lie within 1024-65535"),
         ("HOWDAH_POSTGRES_UIDS", "9000-8000", "the smaller number first"),
-        ("HOWDAH_POSTGRES_PROFILE", "dedicated", "only shared is built so far"),
+        ("HOWDAH_POSTGRES_PROFILE", "huge", "it must be one of: shared, dedicated"),
         ("HOWDAH_POSTGRES_BINARIES", " ", "it must be a path"),
         ("HOWDAH_RENAME_GRACE_HOURS", "-1", "it must be from 0 to"),
         ("HOWDAH_RENAME_GRACE_HOURS", "nan", "it must be from 0 to"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from howdah.launcher import cgroups
-from howdah.launcher.cgroups import Place
 from howdah.launcher.limits import Limits
+from howdah.launcher.place import Place
 
 UNIFIED = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 HYBRID = """\

@@ -14,7 +14,7 @@ from howdah.domain.states import HaType
 
 
 async def get_catalog(call: Call) -> Response:
-    return call.success(rendering.catalog(call.plane.catalog))
+    return call.success(rendering.catalog(call.plane.catalog, call.plane.memory()))
 
 
 async def get_version(call: Call) -> Response:

@@ -113,6 +113,10 @@ _CATALOG = record(
         ),
         "postgresVersions": array(choice(PostgresVersion)),
         "haTypes": array(choice(HaType)),
+        "memory": described(
+            nullable(record({"totalGiB": INTEGER, "freeGiB": INTEGER})),
+            "What servers may have together, and what of it no server has; null where they are promised none",
+        ),
     }
 )
 

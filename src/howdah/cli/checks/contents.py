@@ -28,6 +28,7 @@ def check_contents(settings: Settings) -> Iterator[Finding]:
     yield _store(file)
     yield from _private(settings.state)
     yield from _certificates(settings.state)
+    yield from _memory(settings)
     yield from _processes(settings.state)
 
 
@@ -67,6 +68,22 @@ def _certificates(state: Path) -> Iterator[Finding]:
         yield fail("certificates", f"expire within {SOON.days} days: {', '.join(expiring)}", advice)
     elif count:
         yield ok("certificates", f"{count} in use, none expires within {SOON.days} days")
+
+
+def _memory(settings: Settings) -> Iterator[Finding]:
+    from howdah.engines.local.memory import available_gib
+    from howdah.store.memory import memory
+    from howdah.store.store import Store
+
+    if (total := available_gib(settings.postgres)) is None:
+        return
+    with Store(store_file(settings.state)) as store:
+        found = memory(store, total)
+    said = f"servers have {found.used_gib} of the {total} GiB that they may have"
+    if found.used_gib > total:
+        yield fail("memory", said, "choose smaller sizes, delete services, or raise postgres.memory_gib")
+    else:
+        yield ok("memory", said)
 
 
 def _processes(state: Path) -> Iterator[Finding]:

@@ -20,8 +20,8 @@ from howdah.engines.local.restoring import Restorations
 
 @dataclass(slots=True)
 class Advance:
-    """``received``: what its archive has of what its primary wrote; None without one. ``failed``: told of each step
-    that failed, and why.
+    """``received``: what the archive has of its primary, or of the one that it is a read replica of; None without one.
+    ``failed``: told of each step that failed, and why.
 
     acted: a step was tried. problem: of the primary; None while nothing is wrong. moving: the primary is about to be
     stopped for another one, or has changed. hurt: a step for another server failed.
@@ -31,7 +31,7 @@ class Advance:
     restorations: Restorations | None
     spec: ServiceSpec
     secrets: ServiceSecrets
-    received: Received | None
+    received: Callable[[], Received | None]
     failed: Callable[[str, str], None]
     acted: bool = False
     problem: str | None = None
@@ -55,12 +55,12 @@ class Advance:
                 await self._beside(action, self._perform(scene, standby, action))
 
     async def _change_roles(self, scene: Scene, change: together.Transition) -> None:
-        await self.members.change_roles(self.spec, self.secrets, scene.view, change, self.received)
+        await self.members.change_roles(self.spec, self.secrets, scene.view, change, self.received())
 
-    def _primary_step(self, scene: Scene) -> alone.Action | None:
-        if self.spec.follows is None or scene.primary is None:
+    def _primary_step(self, scene: Scene) -> alone.Action | together.CatchUp | None:
+        if self.spec.follows is None:
             return together.primary_step(scene.view)
-        return together.replica_step(scene.primary, source_is_up=scene.source is not None)
+        return self.members.replica_step(scene)
 
     async def _try(self, step: object, work: Awaitable[None]) -> None:
         self.acted = True
@@ -79,12 +79,15 @@ class Advance:
             self.hurt = True
             self.failed(type(step).__name__, str(error))
 
-    async def _perform(self, scene: Scene, member: Member | None, action: alone.Action) -> None:
+    async def _perform(self, scene: Scene, member: Member | None, action: alone.Action | together.CatchUp) -> None:
         machine = self.members.machine
         match action:
             case alone.Discard():
                 assert member is not None
                 await self.members.discard(scene.view, member)
+            case together.CatchUp():
+                assert member is not None
+                await self.members.catch_up(scene, member, self.received())
             case alone.Copy():
                 assert member is not None
                 source = scene.source

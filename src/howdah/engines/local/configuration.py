@@ -9,8 +9,10 @@ from datetime import datetime
 from howdah.backup.assemble import recovery_settings
 from howdah.domain.catalog import Size
 from howdah.domain.instances import Instance
+from howdah.domain.memory import Profile
 from howdah.domain.services import ServiceSecrets, ServiceSpec
 from howdah.domain.states import PostgresVersion
+from howdah.engines.local.memory import SHARED_MEMORY, dedicated_memory
 from howdah.engines.local.record import LATEST
 from howdah.launcher.layout import CONFIGURATION_FILES, InstancePaths
 from howdah.launcher.look import INSTANCE, digest_of
@@ -20,14 +22,6 @@ RESTART, CONFIGURATION, UPSTREAM = "howdah.restart", "howdah.configuration", "ho
 CONNECTIONS = "howdah.connections"
 """Settings of ours on the command line: by them a running server says what it was started with."""
 
-_SHARED_PROFILE = {
-    "shared_buffers": "16MB",
-    "maintenance_work_mem": "32MB",
-    "min_wal_size": "32MB",
-    "max_wal_size": "512MB",
-    "huge_pages": "off",
-    "jit": "off",
-}
 _LOCALE = {
     "datestyle": "iso, mdy",
     "timezone": "UTC",
@@ -58,15 +52,20 @@ class Configuration:
 
 
 def configuration(
-    spec: ServiceSpec, secrets: ServiceSecrets, *, operator: str, more: Mapping[str, str] | None = None
+    spec: ServiceSpec,
+    secrets: ServiceSecrets,
+    *,
+    operator: str,
+    profile: Profile = Profile.SHARED,
+    more: Mapping[str, str] | None = None,
 ) -> Configuration:
-    """``operator``: the name of the OS user whose local connections manage the server. ``more``: settings of one
-    server, beside those of all."""
+    """``operator``: the name of the OS user whose local connections manage the server. ``profile``: the memory that it
+    gets. ``more``: settings of one server, beside those of all."""
     conf, hba, ident, tls = CONFIGURATION_FILES
     quoted = operator.replace('"', '""')
     return Configuration(
         {
-            conf: _lines(_settings(spec) | dict(more or {})).encode(),
+            conf: _lines(_settings(spec, profile) | dict(more or {})).encode(),
             hba: _HBA.encode(),
             ident: f'{IDENT_MAP} "{quoted}" postgres\n'.encode(),
             # Key and certificates in one file, so that they change as one.
@@ -75,11 +74,14 @@ def configuration(
     )
 
 
-def _settings(spec: ServiceSpec) -> dict[str, str]:
-    settings = {**_LOCALE, **_SHARED_PROFILE, "max_connections": str(max_connections(spec.size))}
+def _settings(spec: ServiceSpec, profile: Profile) -> dict[str, str]:
+    connections = max_connections(spec.size)
+    settings = {**_LOCALE, "jit": "off", "max_connections": str(connections)}
+    if profile is Profile.DEDICATED:
+        return settings | dedicated_memory(spec.size, connections)
     if spec.postgres_version is PostgresVersion.V18:
-        settings["io_method"] = "sync"
-    return settings
+        settings["io_method"] = "sync"  # Without its three processes.
+    return settings | SHARED_MEMORY
 
 
 def max_connections(size: Size) -> int:

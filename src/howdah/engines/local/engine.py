@@ -39,6 +39,7 @@ from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.members import Members, Scene
 from howdah.engines.local.members.pulse import watch_members
 from howdah.engines.local.members.report import report, stored_bytes
+from howdah.engines.local.memory import available_gib
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed
 from howdah.engines.local.pool import Pool
@@ -128,7 +129,7 @@ class LocalEngine:
         members = self._ready_members()
         advance = Advance(
             *(members, self._restorations, spec, secrets),
-            received=self._received(spec.timeline),
+            received=partial(self._received, spec.follows or spec.id),
             failed=partial(self._troubles.failed, spec.id),
         )
         scene = members.look(spec, secrets)
@@ -141,6 +142,9 @@ class LocalEngine:
         status = status_of(members, spec, scene, advance.problem, doing, hurt=advance.hurt)
         status = replace(status, earliest_restore=self._archive(spec, scene), moving=advance.moving)
         return status if advance.problem is None else replace(status, retry_after=self._troubles.wait(spec.id))
+
+    def memory_gib(self) -> int | None:
+        return available_gib(self._settings.postgres)
 
     async def changes(self) -> AsyncIterator[ServiceId]:
         while True:
@@ -231,10 +235,8 @@ class LocalEngine:
         archives.start((self._restorations.reads, self._drills.reads))
         self._archives = archives
 
-    def _received(self, timeline: TimelineId | None) -> Received | None:
-        if self._archives is None or timeline is None or (line := self._archives.line(timeline)) is None:
-            return None
-        return line.received()
+    def _received(self, service: ServiceId) -> Received | None:
+        return None if self._archives is None else self._archives.received(service)
 
     def _archive(self, spec: ServiceSpec, scene: Scene) -> datetime | None:
         """See to it that what the primary writes is archived; the first moment to which it can be restored."""
@@ -304,6 +306,7 @@ class LocalEngine:
             allocation=allocation,
             watch=Watch(changed, launcher.exit_status, said),
             operator=_operator(),
+            profile=postgres.profile,
             binaries=binaries,
             pools=pools,
         )

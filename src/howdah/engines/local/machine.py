@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from howdah.domain.instances import InstanceRegistry
+from howdah.domain.memory import Profile
 from howdah.domain.states import PostgresVersion
 from howdah.engines.local.allocation import Allocation
 from howdah.engines.local.binaries import Binaries
@@ -21,7 +22,7 @@ PARALLEL_STARTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """operator: the OS user whose local connections manage the servers.
+    """operator: the OS user whose local connections manage the servers. profile: the memory that they get.
     seeds, starts: bound how many are seeded and started at once, so that of many creates the first are ready early.
     """
 
@@ -31,6 +32,7 @@ class Machine:
     allocation: Allocation
     watch: Watch
     operator: str
+    profile: Profile
     binaries: Mapping[PostgresVersion, Binaries]
     pools: Mapping[PostgresVersion, Pool]
     seeds: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_SEEDS))

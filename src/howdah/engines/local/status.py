@@ -15,7 +15,7 @@ from howdah.engines.local.plan import explain, is_missing_data, is_ready, is_rec
 from howdah.engines.local.troubles import presentable
 
 _HOST = "127.0.0.1"
-_LATER, _COPYING = 1.0, 0.3
+_LATER, _COPYING, _CATCHING_UP = 1.0, 0.3, 0.1
 _REPORTED = 30.0
 """Seconds until another pass: for what becomes better by itself, and for what only a person can repair."""
 
@@ -55,15 +55,17 @@ def status_of(
 
 def _of_replica(members: Members, scene: Scene, status: ServiceStatus) -> ServiceStatus:
     """One that waits for its primary, or for its copy, waits; its password is set where it comes from."""
-    primary = scene.primary
+    primary, step = scene.primary, members.replica_step(scene)
+    if isinstance(step, together.CatchUp):
+        why = "it is brought from the archive what its primary has not any more"
+        return replace(status, settled=False, reason=status.reason or why, retry_after=_CATCHING_UP)
     if primary is None or status.ready:
-        return status
+        return status if step is None else replace(status, settled=False)
     reason = status.reason
     if scene.source is None and not primary.seen.initialised:
         reason = "its primary does not run"
     elif members.copies.under_way(primary.instance.id):
         reason = "its data are being copied from its primary"
-    step = together.replica_step(primary, source_is_up=scene.source is not None)
     if step is None or members.copies.under_way(primary.instance.id):
         return replace(status, reason=reason, retry_after=status.retry_after or _COPYING)
     return replace(status, reason=reason)

@@ -23,6 +23,7 @@ from howdah.domain.settings import BackupSettings
 from howdah.engines.local.archiving.backing_up import Shared
 from howdah.engines.local.archiving.collector import Collector
 from howdah.engines.local.archiving.line import Line
+from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.archiving.receiver import find_receivers
 from howdah.engines.local.archiving.receiving import Serving
 from howdah.engines.local.archiving.spool import Spool, is_full
@@ -91,6 +92,11 @@ class Archives:
 
     def line(self, timeline: TimelineId) -> Line | None:
         return self._lines.get(timeline)
+
+    def received(self, service: ServiceId) -> Received | None:
+        """What has come from its server; None of a service that is not archived."""
+        line = next((one for one in self._lines.values() if one.facts["service"] == service.ubid), None)
+        return None if line is None else line.received()
 
     def timelines(self) -> list[TimelineId]:
         """Those that are archived now."""

@@ -24,6 +24,7 @@ from howdah.engines.local.archiving.receiving import Relay
 from howdah.engines.local.configuration import Configuration, configuration, max_connections
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
+from howdah.engines.local.members.catching_up import CatchingUp
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.failover import Known, fail_over, finish, prepare_switchover, switch_over, unfinished
 from howdah.engines.local.members.leaving import discard, is_shared, retire
@@ -80,6 +81,7 @@ class Members:
 
     machine: Machine
     copies: Copies
+    catching_up: CatchingUp = field(init=False)
     known: dict[InstanceId, Known] = field(default_factory=dict[InstanceId, Known])
     stale: dict[InstanceId, str] = field(default_factory=dict[InstanceId, str])
     followed: dict[ServiceId, Followed] = field(default_factory=dict[ServiceId, "Followed"])
@@ -89,6 +91,9 @@ class Members:
     _relays: dict[ServiceId, InstanceId] = field(default_factory=dict[ServiceId, InstanceId])
     _replicated: dict[InstanceId, object] = field(default_factory=dict[InstanceId, object])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+
+    def __post_init__(self) -> None:
+        self.catching_up = CatchingUp(self.machine)
 
     def look(self, spec: ServiceSpec, secrets: ServiceSecrets) -> Scene:
         machine, registry = self.machine, self.machine.registry
@@ -100,7 +105,12 @@ class Members:
             seen[one.id] = observe(machine, one)
         membership = Membership(instances, upstream, frozenset(one for one in seen if _is_up(seen[one])))
         files = {
-            one.id: configuration(spec, secrets, operator=machine.operator, more=membership.settings(spec, one))
+            one.id: configuration(
+                *(spec, secrets),
+                operator=machine.operator,
+                profile=machine.profile,
+                more=membership.settings(spec, one),
+            )
             for one in instances
         }
         members = [
@@ -188,7 +198,7 @@ class Members:
                 await machine.allocation.new(spec.id, Role.STANDBY)
             case together.Retire(member):
                 await retire(machine, self.copies, scene.view, member)
-                self.stale.pop(member.instance.id, None)
+                self.is_well(member.instance.id)
             case together.Wait(waits):
                 able = {slot_of(one.instance.id) for one in scene.view.standbys if one.can_lead}
                 if waits and not await is_shared(machine, primary.instance, running.pid, able):
@@ -202,7 +212,27 @@ class Members:
     async def discard(self, view: View, member: Member) -> None:
         """Raises Unavailable, OSError."""
         await discard(self.machine, self.copies, view, member)
-        self.stale.pop(member.instance.id, None)
+        self.is_well(member.instance.id)
+
+    def is_well(self, standby: InstanceId) -> None:
+        """It follows its primary, or is about to be copied anew."""
+        self.stale.pop(standby, None)
+        self.catching_up.over(standby)
+
+    def replica_step(self, scene: Scene) -> alone.Action | together.CatchUp | None:
+        """The next step for a read replica, whose server that of ``scene`` is."""
+        replica = scene.primary
+        if replica is None:
+            return alone.Allocate()
+        may_catch_up = self.catching_up.may_help(replica.instance.id)
+        return together.replica_step(replica, source_is_up=scene.source is not None, may_catch_up=may_catch_up)
+
+    async def catch_up(self, scene: Scene, replica: Member, received: Received | None) -> None:
+        """Raises Unavailable, OSError."""
+        source, running = scene.source, replica.seen.running
+        if source is None or source.running is None or source.instance is None or running is None:
+            raise Unavailable("its primary does not run")
+        await self.catching_up.step(replica.instance, running.pid, source.instance, source.running.pid, received)
 
     def following(self, membership: Membership, secrets: ServiceSecrets, instance: Instance) -> Following | None:
         """How a server is started to follow another; None for one that follows nobody."""

@@ -15,8 +15,6 @@ from howdah.launcher.layout import InstancePaths
 ROLE = "howdah_replication"
 """As whom standbys come to the primary."""
 
-STANDBYS = {HaType.NONE: 0, HaType.ASYNC: 1, HaType.SYNC: 2}
-
 _ANSWERS_SECONDS = 5
 
 

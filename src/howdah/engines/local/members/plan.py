@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
 from howdah.engines.local import plan as alone
-from howdah.engines.local.members.membership import STANDBYS
 from howdah.engines.local.observed import Observed, Phase, Wanted
 
 CRASHES = 3
@@ -160,6 +159,11 @@ class Share:
     """Note that a standby has everything that the primary had when it took over, if one has."""
 
 
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Bring a read replica from the archive what its primary has not any more."""
+
+
 Upkeep = Replicate | AddStandby | Retire | Wait | Share
 
 
@@ -204,7 +208,7 @@ def upkeep(view: View) -> Upkeep | None:
     primary = view.primary
     if primary is None or not primary.is_up:
         return None
-    standbys, wanted = view.standbys, STANDBYS[view.ha_type]
+    standbys, wanted = view.standbys, view.ha_type.standbys
     if primary.instance.waits and view.ha_type is not HaType.SYNC:
         return Wait(False)
     if not view.replicated:
@@ -242,10 +246,13 @@ def standby_step(view: View, member: Member) -> alone.Action | None:
     return action
 
 
-def replica_step(replica: Member, *, source_is_up: bool) -> alone.Action | None:
+def replica_step(replica: Member, *, source_is_up: bool, may_catch_up: bool) -> alone.Action | CatchUp | None:
     """The next step for the server of a read replica, whose primary is another service's."""
     seen = replica.seen
     running = seen.running
+    follows = running is not None and running.standing_by and replica.is_up and seen.damage is None
+    if replica.stale is not None and follows and may_catch_up:
+        return CatchUp() if source_is_up else None
     useless = replica.stale is not None or seen.damage is not None or seen.failed_starts >= FAILED_STARTS
     written = running is not None and running.phase is Phase.READY and not running.standing_by
     if seen.initialised and (useless or written or alone.is_missing_data(replica.wanted, seen)):

@@ -119,14 +119,14 @@ class _Pulse:
             self._note(primary.id, flushed=now.flushed)
             for one in instances:
                 if one.id != primary.id:
-                    self._judge(one, connected=slot_of(one.id) in now.standbys, lost=slot_of(one.id) in now.lost_slots)
+                    self._judge(one, connected=slot_of(one.id) in now.standbys, lost=slot_of(one.id) not in now.keeping)
 
     def _judge(self, standby: Instance, *, connected: bool, lost: bool) -> None:
         up = self._leading(standby) is not None
         absences = self._absent[standby.id] = 0 if connected or not up else self._absent.get(standby.id, 0) + 1
         stale = self._members.stale
         if connected:
-            stale.pop(standby.id, None)
+            self._members.is_well(standby.id)
         elif up and (absences >= ABSENCES or (lost and absences > 1)) and standby.id not in stale:
             stale[standby.id] = "it does not receive what the primary writes"
             self._changed(standby.service)

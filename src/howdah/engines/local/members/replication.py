@@ -46,11 +46,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A primary's own end of WAL, and by name the standbys that are connected."""
+    """A primary's own end of WAL, by name the standbys that are connected, and the slots that keep WAL for standbys."""
 
     flushed: int
     standbys: dict[str, Sent]
-    lost_slots: frozenset[str]
+    keeping: frozenset[str]
 
 
 async def ensure_replication(
@@ -90,6 +90,19 @@ async def ensure_replication(
                 await connection.execute(_words(f"SELECT pg_create_physical_replication_slot('{name}', true)"))
     if left := sorted(name for name, (active, _) in there.items() if active and name not in wanted | spared):
         raise Unavailable(f"slots of former standbys are still in use: {', '.join(left)}")
+
+
+async def kept_from(machine: Machine, server: Instance, pid: int, slot: str) -> int | None:
+    """From where on (LSN) a server keeps WAL by that slot; None where it does not. Raises Unavailable."""
+    async with _connected(machine, server, pid) as connection:
+        found = await connection.execute(
+            _words(
+                "SELECT restart_lsn::text FROM pg_replication_slots"
+                f" WHERE slot_name = '{slot}' AND wal_status IS DISTINCT FROM 'lost'"
+            )
+        )
+        rows = await found.fetchall()
+        return _maybe(rows[0][0]) if rows else None
 
 
 async def make_slots(machine: Machine, server: Instance, pid: int, names: Iterable[str]) -> None:
@@ -154,12 +167,13 @@ async def sending(machine: Machine, primary: Instance, pid: int) -> Sending:
         }
         found = await connection.execute(
             _words(
-                f"SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE '{_SLOTS}' AND wal_status = 'lost'"
+                f"SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE '{_SLOTS}'"
+                " AND wal_status IS DISTINCT FROM 'lost'"
             )
         )
-        lost = frozenset(str(row[0]) for row in await found.fetchall())
+        keeping = frozenset(str(row[0]) for row in await found.fetchall())
         found = await connection.execute("SELECT pg_current_wal_flush_lsn()::text")
-        return Sending(lsn(str((await found.fetchall())[0][0])), standbys, lost)
+        return Sending(lsn(str((await found.fetchall())[0][0])), standbys, keeping)
 
 
 async def position(machine: Machine, standby: Instance, pid: int) -> Position:

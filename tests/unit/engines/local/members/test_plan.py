@@ -71,14 +71,14 @@ def views(draw: st.DrawFn) -> View:
     )
 
 
-@given(views(), st.booleans())
-def test_every_state_has_an_answer(view: View, source_is_up: bool) -> None:
+@given(views(), st.booleans(), st.booleans())
+def test_every_state_has_an_answer(view: View, source_is_up: bool, may_catch_up: bool) -> None:
     change, upkeep = plan.transition(view), plan.upkeep(view)
     plan.primary_step(view)
     plan.explain(view)
     for member in view.members:
         plan.standby_step(view, member)
-        plan.replica_step(member, source_is_up=source_is_up)
+        plan.replica_step(member, source_is_up=source_is_up, may_catch_up=may_catch_up)
     if isinstance(change, plan.FailOver | plan.SwitchOver):
         with suppress(Unavailable):
             chosen = failover._furthest(view, [Placed(one, 5) for one in view.candidates])

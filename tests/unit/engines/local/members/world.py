@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
-from howdah.engines.local.members.membership import STANDBYS
 from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.observed import Observed, Phase, Running, Wanted
 
@@ -269,7 +268,7 @@ class World:
         assert len(writers) < 2, f"{writers} take writes at the same time"
         leader = self.primary()
         assert sum(one.role() is Role.PRIMARY for one in self.members()) < 2
-        assert len(self.members()) <= STANDBYS[HaType.SYNC] + 1, "more and more standbys"
+        assert len(self.members()) <= HaType.SYNC.standbys + 1, "more and more standbys"
         if leader is not None and leader.data:
             missing = self.acknowledged - set(leader.wal)
             assert not missing, f"{leader.number} is the primary and lacks {missing}"
@@ -291,7 +290,7 @@ class World:
             return False
         standbys = [one for one in self.members() if one is not leader]
         return (
-            len(standbys) == STANDBYS[self.ha_type]
+            len(standbys) == self.ha_type.standbys
             and leader.registered.waits == (self.ha_type is HaType.SYNC)
             and all(one.registered is not None and one.registered.joined for one in standbys)
             and all(self.receives(one) is leader and one.wal == leader.wal for one in standbys)
@@ -301,7 +300,7 @@ class World:
 def settled(ha_type: HaType) -> World:
     """With all its members, as it is most of the time."""
     world = World(ha_type)
-    for number in range(STANDBYS[ha_type] + 1):
+    for number in range(ha_type.standbys + 1):
         server = world.add(Role.STANDBY if number else Role.PRIMARY)
         assert server.registered is not None
         server.registered = replace(server.registered, joined=bool(number), waits=not number and ha_type is HaType.SYNC)
