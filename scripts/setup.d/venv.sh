@@ -82,4 +82,6 @@ install_howdah() {
   [[ $INSTALL == editable ]] || what=(.)
   step "installing howdah ($INSTALL)" "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input \
     --no-deps --no-build-isolation --force-reinstall "${what[@]}" || fail "howdah itself could not be installed"
+  # Started as root Howdah works as a user who cannot write here, and would compile all of it at each start.
+  [[ $INSTALL == copy ]] || "$VENV/bin/python" -m compileall -q src || true
 }

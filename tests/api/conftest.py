@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from fixtures.store import put_new_store
 
 from api.client import Client
 from api.document import Document
 from api.fake_engine import FakeEngine
 from api.wire import Wire
 from howdah.api.app import create_app
+from howdah.api.document import openapi_document
 from howdah.cli.listening import HttpServer, listen
 from howdah.control.plane import ControlPlane
 from howdah.domain.organizations import Role
@@ -34,19 +37,25 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def plane(settings: Settings, engine: FakeEngine, tmp_path: Path) -> AsyncIterator[ControlPlane]:
+    put_new_store(settings.state)
     async with ControlPlane(settings, lambda *_: engine, with_router=False) as plane:
         yield plane
 
 
+@pytest.fixture(scope="session")
+def document() -> Document:
+    """What is served beside any plane; test_envelope.py compares."""
+    return Document(json.loads(json.dumps(openapi_document())))
+
+
 @pytest.fixture
-async def client(plane: ControlPlane) -> AsyncIterator[Client]:
+async def client(plane: ControlPlane, document: Document) -> AsyncIterator[Client]:
     """An admin."""
     organization = plane.access.organizations()[0]
     key, secret = await plane.access.create_key(organization.id, name="test", role=Role.ADMIN, api_version=None)
     app = create_app(plane)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://howdah.test") as http:
-        document = Document((await http.get("/openapi.json")).json())
         yield Client(http, document, plane, organization.id, (key.key_id, secret))
 
 

@@ -18,6 +18,13 @@ from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
 from howdah.domain.states import PostgresVersion
 
+NEWEST_FIRST = pytest.mark.parametrize(
+    "cluster",
+    [PostgresVersion.V18, pytest.param(PostgresVersion.V17, marks=pytest.mark.long)],
+    indirect=True,
+)
+"""For what is the same with both versions."""
+
 
 @pytest.fixture(params=list(PostgresVersion))
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
@@ -65,6 +72,7 @@ def test_a_moment_comes_back_exactly(cluster: Cluster, archive: TimelineArchive,
     assert rows_at(cluster, archive, None, tmp_path / "three", "SELECT to_regclass('kept')") == [(None,)]
 
 
+@NEWEST_FIRST
 def test_a_moment_after_the_last_commit_comes_back(cluster: Cluster, archive: TimelineArchive, tmp_path: Path):
     """Postgres by itself ends with "recovery ended before configured recovery target was reached"."""
     with cluster.running(), cluster.receiving():
@@ -100,6 +108,7 @@ def test_what_else_a_server_holds_comes_back(cluster: Cluster, archive: Timeline
     assert str(place) not in found[0][4]
 
 
+@NEWEST_FIRST
 @pytest.mark.parametrize("damage", ["missing", "changed"])
 def test_damage_leaves_nothing_behind(cluster: Cluster, archive: TimelineArchive, tmp_path: Path, damage: str):
     with cluster.running(), cluster.receiving():
@@ -126,6 +135,7 @@ def test_damage_leaves_nothing_behind(cluster: Cluster, archive: TimelineArchive
     assert not (tmp_path / "never.restoring").exists()
 
 
+@NEWEST_FIRST
 def test_a_directory_in_use_is_left_alone(cluster: Cluster, archive: TimelineArchive, tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/PG_VERSION").write_text("18")

@@ -134,7 +134,7 @@ def test_a_taken_port_of_the_api_is_named(shared_server: Server) -> None:
     assert f"127.0.0.1 port {port}: another program does; choose another with --api-port" in said.stderr
 
 
-@pytest.mark.parametrize("number", [2, 15])
+@pytest.mark.parametrize("number", [15, pytest.param(2, marks=pytest.mark.long)])
 def test_a_signal_ends_the_control_plane_alone_and_stop_ends_the_rest(server: Server, number: int) -> None:
     service = server.running()
     postmaster, router = server.postmaster(service["id"]), server.router()

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from control.fake_engine import FakeEngine, World, _nothing
 from cryptography import x509
+from fixtures.store import put_new_store
 
 from howdah.control.clock import Clock, utc_now
 from howdah.control.plane import ControlPlane
@@ -54,7 +55,11 @@ async def running_plane(
     settings: Settings | None = None,
     clock: Clock = utc_now,
     before: Callable[[str, ServiceId], Awaitable[None]] = _nothing,
+    makes_store: bool = False,
 ) -> AsyncGenerator[Running]:
+    """``makes_store``: it does that itself, too; else a new one is there already."""
+    if not makes_store:
+        put_new_store(state)
     made: list[FakeEngine] = []
 
     def make(registry: InstanceRegistry, _journal: DrillJournal) -> FakeEngine:

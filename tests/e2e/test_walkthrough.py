@@ -11,7 +11,7 @@ from fixtures.server import Server, eventually
 
 
 @pytest.mark.parametrize("version", ["17", "18"])
-def test_one_post_makes_a_real_postgres(shared_server: Server, psql_program: str, version: str) -> None:
+def test_one_post_makes_a_real_postgres(shared_server: Server, any_psql: str, version: str) -> None:
     created = shared_server.create(postgresVersion=version, storageSize=118)
     service = created["id"]
     assert created == {
@@ -39,11 +39,11 @@ def test_one_post_makes_a_real_postgres(shared_server: Server, psql_program: str
     running = shared_server.wait_until(service, "running")
     assert running == created | {"state": "running"}
 
-    shown = psql(psql_program, running["connectionString"], "-c", "show server_version; show is_superuser")
+    shown = psql(any_psql, running["connectionString"], "-c", "show server_version; show is_superuser")
     assert shown.stderr == ""
     assert re.fullmatch(rf"{version}\.\d+\non\n", shown.stdout)
     encrypted = psql(
-        psql_program,
+        any_psql,
         running["connectionString"],
         "-c",
         "select version || ' ' || cipher from pg_stat_ssl where pid = pg_backend_pid()",
@@ -56,7 +56,7 @@ def test_one_post_makes_a_real_postgres(shared_server: Server, psql_program: str
 
     assert shared_server.call("DELETE", f"/{service}") is None
     shared_server.wait_until_gone(service)
-    assert psql(psql_program, running["connectionString"], "-c", "select 1").returncode == 2
+    assert psql(any_psql, running["connectionString"], "-c", "select 1").returncode == 2
 
 
 def test_a_client_may_connect_the_moment_the_post_has_answered(shared_server: Server, psql_program: str) -> None:
@@ -64,16 +64,14 @@ def test_a_client_may_connect_the_moment_the_post_has_answered(shared_server: Se
     assert psql(psql_program, created["connectionString"], "-c", "select 41 + 1").stdout == "42\n"
 
 
-def test_a_rename_gives_a_new_hostname_and_keeps_the_old_one_for_a_while(
-    shared_server: Server, psql_program: str
-) -> None:
+def test_a_rename_gives_a_new_hostname_and_keeps_the_old_one_for_a_while(shared_server: Server, any_psql: str) -> None:
     before = shared_server.running()
     after = shared_server.call("PATCH", f"/{before['id']}", {"name": "Other name"})
     assert after["hostname"].startswith("other-name-")
     for target in (after["connectionString"], before["connectionString"]):
         eventually(
             f"psql gets in by {target}",
-            lambda target=target: psql(psql_program, target, "-c", "select 1").stdout == "1\n",
+            lambda target=target: psql(any_psql, target, "-c", "select 1").stdout == "1\n",
             within=10,
         )
 
@@ -101,33 +99,33 @@ def test_plaintext_and_wrong_passwords_are_refused(shared_server: Server, psql_p
     assert "password authentication failed" in wrong.stderr
 
 
-def test_a_new_password_is_in_effect_when_the_call_answers(shared_server: Server, psql_program: str) -> None:
+def test_a_new_password_is_in_effect_when_the_call_answers(shared_server: Server, any_psql: str) -> None:
     before = shared_server.running()
     wild = "aA1@:/?#%&= +ä'\"\\$"
     assert shared_server.call("PATCH", f"/{before['id']}/password", {"password": wild}) == {}
     after = shared_server.get(before["id"])
     assert after["password"] == wild
-    assert psql(psql_program, after["connectionString"], "-c", "select 1").stdout == "1\n"
-    old = psql(psql_program, before["connectionString"], "-c", "select 1")
+    assert psql(any_psql, after["connectionString"], "-c", "select 1").stdout == "1\n"
+    old = psql(any_psql, before["connectionString"], "-c", "select 1")
     assert "password authentication failed" in old.stderr
     generated = shared_server.call("PATCH", f"/{before['id']}/password", {})["password"]
     target = after["connectionString"]
     assert shared_server.get(before["id"])["password"] == generated
-    assert psql(psql_program, target, "-c", "select 1").returncode == 2
+    assert psql(any_psql, target, "-c", "select 1").returncode == 2
 
 
-def test_a_restart_really_restarts_and_new_connections_wait_for_it(shared_server: Server, psql_program: str) -> None:
+def test_a_restart_really_restarts_and_new_connections_wait_for_it(shared_server: Server, any_psql: str) -> None:
     running = shared_server.running()
     target = running["connectionString"]
-    psql(psql_program, target, "-c", "create table kept as select 7 n")
-    started = psql(psql_program, target, "-c", "select pg_postmaster_start_time()").stdout
+    psql(any_psql, target, "-c", "create table kept as select 7 n")
+    started = psql(any_psql, target, "-c", "select pg_postmaster_start_time()").stdout
     shown = shared_server.call("PATCH", f"/{running['id']}/state", {"command": "restart"})
     assert shown["state"] == "restarting"
-    again = psql(psql_program, target, "-c", "select pg_postmaster_start_time()")
+    again = psql(any_psql, target, "-c", "select pg_postmaster_start_time()")
     assert again.returncode == 0, again.stderr
     assert again.stdout != started
     shared_server.wait_until(running["id"], "running")
-    assert psql(psql_program, target, "-c", "select n from kept").stdout == "7\n"
+    assert psql(any_psql, target, "-c", "select n from kept").stdout == "7\n"
 
 
 def test_ctrl_c_in_psql_cancels_its_query_and_disturbs_nobody_else(shared_server: Server, psql_program: str) -> None:

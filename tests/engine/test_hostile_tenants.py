@@ -111,7 +111,9 @@ async def test_a_backend_is_ended_before_the_next_server_though_its_tenant_delet
         await session.close()
 
 
-@pytest.mark.parametrize("setting", ["unix_socket_group = nonsense", "ssl_ciphers = nonsense"])
+@pytest.mark.parametrize(
+    "setting", ["unix_socket_group = nonsense", pytest.param("ssl_ciphers = nonsense", marks=pytest.mark.long)]
+)
 async def test_what_is_pinned_keeps_nonsense_from_stopping_the_next_start(engine: LocalEngine, setting: str) -> None:
     asked = ask()
     await query(await settle(engine, asked), f"ALTER SYSTEM SET {setting}")

@@ -64,10 +64,8 @@ class BoundaryServer(Server):
         return [Boundary(role, int(at), what) for round_, role, at, what in lines if round_ == self._round]
 
     def is_ready(self) -> bool:
-        """Forgets what it knew of the last start, which had another port."""
         try:
-            self._client = None
-            return self.client.get("/readyz").status_code == 200
+            return self._client_of_this_start().get("/readyz").status_code == 200
         except (httpx.TransportError, FileNotFoundError, KeyError):
             return False
 

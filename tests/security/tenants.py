@@ -190,8 +190,9 @@ def _launcher(server: Server) -> int:
     return int(subprocess.run(["pgrep", "-f", mark], capture_output=True, text=True, check=True).stdout)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ground() -> Iterator[Ground]:
+    """One for all attacks: ``tenant`` sees to it after each that nothing has changed on it."""
     top = Path(tempfile.mkdtemp(prefix="hwd-"))
     top.chmod(0o755)
     server = Server(top / "state").start()

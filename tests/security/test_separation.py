@@ -33,11 +33,15 @@ def launcher_of(server: Server) -> int:
     return int(found.stdout)
 
 
-def test_only_the_launcher_is_root(server: Server) -> None:
-    service = server.running()
-    assert server.process is not None
-    control, router, postmaster = server.process.pid, server.router(), server.postmaster(service["id"])
-    assert [user_of(pid) for pid in (launcher_of(server), control, router)] == ["root", "howdah", "howdah"]
+def test_only_the_launcher_is_root(shared_server: Server) -> None:
+    service = shared_server.running()
+    assert shared_server.process is not None
+    control, router, postmaster = (
+        shared_server.process.pid,
+        shared_server.router(),
+        shared_server.postmaster(service["id"]),
+    )
+    assert [user_of(pid) for pid in (launcher_of(shared_server), control, router)] == ["root", "howdah", "howdah"]
     assert 270000 <= int(status_of(postmaster)["Uid"].split()[0]) < 280000
     for pid in (control, router, postmaster):
         status = status_of(pid)
@@ -46,13 +50,13 @@ def test_only_the_launcher_is_root(server: Server) -> None:
         assert "0" not in status["Groups"].split(), pid
 
 
-def test_the_control_plane_cannot_replace_what_root_owns(server: Server) -> None:
-    service = server.running()
-    (home,) = server.state.glob(f"services/{service['id']}/*")
+def test_the_control_plane_cannot_replace_what_root_owns(shared_server: Server) -> None:
+    service = shared_server.running()
+    (home,) = shared_server.state.glob(f"services/{service['id']}/*")
     as_howdah = ["setpriv", "--reuid", "howdah", "--regid", "howdah", "--clear-groups"]
     for attempt in (
-        ["mv", str(server.state / "services"), str(server.state / "elsewhere")],
-        ["ln", "-s", "/etc", str(server.state / "services" / "link")],
+        ["mv", str(shared_server.state / "services"), str(shared_server.state / "elsewhere")],
+        ["ln", "-s", "/etc", str(shared_server.state / "services" / "link")],
         ["mv", str(home), f"{home}-gone"],
         ["touch", str(home / "conf" / "postgresql.conf")],
         ["cat", str(home / "tls" / "server.pem")],
@@ -62,21 +66,21 @@ def test_the_control_plane_cannot_replace_what_root_owns(server: Server) -> None
         done = subprocess.run([*as_howdah, *attempt], capture_output=True, text=True, check=False)
         assert done.returncode != 0, attempt
         assert "denied" in done.stderr or "not permitted" in done.stderr, done.stderr
-    assert server.get(service["id"])["state"] == "running"
+    assert shared_server.get(service["id"])["state"] == "running"
 
 
 @pytest.mark.fault(
     what="kill -9 of the launcher, the process with root's rights",
     then="the control plane says so and ends; servers and sessions go on, and the next start takes them over",
 )
-def test_a_killed_launcher_ends_the_control_plane_and_nothing_else(server: Server, psql_program: str) -> None:
+def test_a_killed_launcher_ends_the_control_plane_and_nothing_else(server: Server, any_psql: str) -> None:
     service = server.running()
     postmaster = server.postmaster(service["id"])
     assert server.process is not None
     kill_and_wait(launcher_of(server))
     assert server.process.wait(20) == 1
     assert "the launcher, Howdah's process with root's rights, has ended" in server.log
-    assert psql(psql_program, service["connectionString"], "-c", "select 1").stdout == "1\n"
+    assert psql(any_psql, service["connectionString"], "-c", "select 1").stdout == "1\n"
     server.start()
     assert server.get(service["id"])["state"] == "running"
     assert server.postmaster(service["id"]) == postmaster
@@ -92,14 +96,14 @@ def test_the_launcher_ends_with_its_control_plane_however_that_ends(server: Serv
         server.start()
 
 
-def test_signals_of_a_terminal_leave_the_launcher_alone(server: Server) -> None:
-    launcher = launcher_of(server)
+def test_signals_of_a_terminal_leave_the_launcher_alone(shared_server: Server) -> None:
+    launcher = launcher_of(shared_server)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(launcher, number)
-    service = server.running()
-    assert launcher_of(server) == launcher
-    server.call("DELETE", f"/{service['id']}")
-    server.wait_until_gone(service["id"])
+    service = shared_server.running()
+    assert launcher_of(shared_server) == launcher
+    shared_server.call("DELETE", f"/{service['id']}")
+    shared_server.wait_until_gone(service["id"])
 
 
 def test_a_state_directory_from_before_the_separation_is_handed_over(server: Server) -> None:

@@ -85,8 +85,13 @@ def test_commands_in_settings_run_as_the_tenant_and_hold_nothing_up(tenant: Tena
 
 BREAKING = [
     ("ALTER SYSTEM SET shared_preload_libraries = 'nonsense'", "nonsense"),
-    ("ALTER SYSTEM SET shared_buffers = '4TB'", "shared_buffers"),
-    ("ALTER SYSTEM SET superuser_reserved_connections = 99999", "superuser_reserved_connections"),
+    *(
+        pytest.param(*more, marks=pytest.mark.long)
+        for more in (
+            ("ALTER SYSTEM SET shared_buffers = '4TB'", "shared_buffers"),
+            ("ALTER SYSTEM SET superuser_reserved_connections = 99999", "superuser_reserved_connections"),
+        )
+    ),
 ]
 
 
@@ -112,7 +117,9 @@ def test_settings_with_which_no_server_can_start_are_put_aside(
     assert "postgresql.auto.conf.broken" in tenant.until_reason("settings", state="running")
 
 
-@pytest.mark.parametrize("content", ["nonsense that is no setting", "include_dir '/nowhere'"])
+@pytest.mark.parametrize(
+    "content", ["nonsense that is no setting", pytest.param("include_dir '/nowhere'", marks=pytest.mark.long)]
+)
 def test_nonsense_in_its_settings_file_is_put_aside(tenant: Tenant, content: str) -> None:
     (tenant.data / "postgresql.auto.conf").write_text(f"{content}\n")
     before = tenant.server.postmaster(tenant.id)

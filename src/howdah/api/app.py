@@ -33,7 +33,7 @@ def create_app(plane: PlaneLike) -> ASGIApp:
         for one in OPERATIONS
     ]
     routes += probe_routes(plane)
-    routes += document_routes(openapi_document())
+    routes += document_routes(openapi_document)
 
     def refused(scope: Scope, error: HowdahError | HTTPException) -> Response:
         if isinstance(error, HowdahError):

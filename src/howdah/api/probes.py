@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from starlette.requests import Request
@@ -48,15 +50,18 @@ def probe_routes(plane: PlaneLike) -> list[Route]:
     return [_route(LIVENESS.path, healthz), _route(READINESS.path, readyz)]
 
 
-def document_routes(document: dict[str, Any]) -> list[Route]:
+def document_routes(make: Callable[[], dict[str, Any]]) -> list[Route]:
     """/openapi.json and /docs."""
-    content, page = json.dumps(document).encode(), docs_page(document).encode()
+    # Made when they are first asked for: together they cost a tenth of a start, and few ask for them.
+    document = cache(make)
+    content = cache(lambda: json.dumps(document()).encode())
+    page = cache(lambda: docs_page(document()).encode())
 
     async def serve_document(_: Request) -> Response:
-        return Response(content, media_type="application/json")
+        return Response(content(), media_type="application/json")
 
     async def serve_page(_: Request) -> Response:
-        return Response(page, media_type="text/html", headers=_NOTHING_FROM_ELSEWHERE)
+        return Response(page(), media_type="text/html", headers=_NOTHING_FROM_ELSEWHERE)
 
     return [_route("/openapi.json", serve_document), _route("/docs", serve_page)]
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from howdah.cli.memory import lasting, leave_memory
+
 
 def main() -> None:
     """The program ``howdah``."""
-    from howdah.cli.app import run
-
-    run()
+    with lasting():
+        from howdah.cli.app import run
+    try:
+        run()
+    finally:
+        leave_memory()

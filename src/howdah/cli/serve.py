@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from howdah.cli.memory import give_back_memory, lasting
 from howdah.cli.options import ConfigOption, StateOption
 from howdah.cli.output import fail, note
 from howdah.cli.settings import settings_for
@@ -43,11 +44,7 @@ def serve(
     Ctrl-C or SIGTERM ends the control plane alone: services and their connections go on, and the next start takes
     them over. To stop everything: howdah stop.
     """
-    import uvloop
-
     from howdah.cli.config import environment_of
-    from howdah.cli.logs import set_up_logs
-    from howdah.cli.memory import give_back_memory
     from howdah.engines.local.allocation import number_range
     from howdah.launcher.capabilities import check_capabilities
     from howdah.launcher.layout import layout
@@ -63,7 +60,17 @@ def serve(
         check_capabilities()
         places = layout(settings, privileged=True)
         divide(places, uids, settings.domain, _arguments(settings), environment_of(settings))
-    launcher = join(uids)
+    _run(settings, join(uids))
+
+
+def _run(settings: Settings, launcher: Launcher | None) -> None:
+    """The control plane in this process. Its libraries are imported here: as root a start ends in ``divide``, and what
+    it had imported would be imported a second time by what it becomes."""
+    with lasting():
+        import uvloop
+
+        from howdah.cli.logs import set_up_logs
+
     give_back_memory()
     set_up_logs()
     try:
@@ -80,13 +87,14 @@ def _arguments(settings: Settings) -> list[str]:
 
 
 async def _serve(settings: Settings, launcher: Launcher | None) -> None:
-    from howdah.api.app import create_app
-    from howdah.cli.banner import api_url, banner, farewell
-    from howdah.cli.listening import HttpServer, listen
-    from howdah.cli.tls import open_tls
-    from howdah.control.plane import ControlPlane
-    from howdah.engines.local.engine import LocalEngine
-    from howdah.readiness import say_ready
+    with lasting():
+        from howdah.api.app import create_app
+        from howdah.cli.banner import api_url, banner, farewell
+        from howdah.cli.listening import HttpServer, listen
+        from howdah.cli.tls import open_tls
+        from howdah.control.plane import ControlPlane
+        from howdah.engines.local.engine import LocalEngine
+        from howdah.readiness import say_ready
 
     _refuse_a_second(settings)
     tls = open_tls(settings)
