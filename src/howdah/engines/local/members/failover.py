@@ -199,13 +199,17 @@ async def promote(machine: Machine, member: Member) -> None:
 async def _exchange(
     machine: Machine, former: Instance, new: Instance, change: RoleChange, *, former_joined: bool
 ) -> None:
-    """From here on the other one is the primary, whatever happens. One whose commits waited has a successor whose
-    commits wait; unless the former one has them too, that one alone may have some of them until others got them."""
+    """From here on the other one is the primary, whatever happens."""
+    await machine.registry.change_roles(*exchanged(former, new, former_joined=former_joined), change)
+
+
+def exchanged(former: Instance, new: Instance, *, former_joined: bool) -> tuple[Instance, Instance]:
+    """Both as they are from then on. One whose commits waited has a successor whose commits wait; unless the former one
+    has them too, that one alone may have some of them until others got them."""
     ahead = former.waits and not former_joined
-    await machine.registry.change_roles(
+    return (
         replace(former, role=Role.STANDBY, joined=former_joined, waits=False, ahead=False),
         replace(new, role=Role.PRIMARY, joined=False, waits=former.waits, ahead=ahead),
-        change,
     )
 
 
