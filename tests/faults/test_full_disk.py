@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from faults.rebooting import reboot
-from fixtures.disk import MIB, Disk
+from fixtures.disk import MIB, Disk, disk_of_its_own
 from fixtures.server import NEW_SERVICE, Server, eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount the disk that this fills")
@@ -22,12 +19,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount t
 
 @pytest.fixture
 def disk() -> Iterator[Disk]:
-    top = Path(tempfile.mkdtemp(prefix="hwd-"))
-    top.chmod(0o755)
-    disk = Disk(top / "disk")
-    yield disk
-    disk.remove()
-    shutil.rmtree(top)
+    with disk_of_its_own() as disk:
+        yield disk
 
 
 @pytest.fixture
@@ -156,9 +149,7 @@ def test_a_reboot_with_a_full_disk_is_mended_by_a_delete(server: Server, disk: D
     then="Those that found no room say so in their state, and run as soon as there is room",
 )
 def test_a_service_that_found_no_room_runs_once_there_is(server: Server, disk: Disk) -> None:
-    disk.fill()
-    with (disk.mount / "filler").open("r+b") as filler:
-        filler.truncate((disk.mount / "filler").stat().st_size - 2 * MIB)
+    disk.fill(leave=2 * MIB)
     created = server.create()
 
     def reason() -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from fixtures.disk import Disk
 from fixtures.server import Server, alive, eventually
 
 from howdah.launcher.processes import all_pids, arguments_of, children
@@ -82,6 +83,13 @@ class HaService:
         said = [line for line in self.server.log.splitlines() if '"request"' not in line][-30:]
         raise AssertionError("\n".join([f"not healthy: {self.members()}; {self.own('GET', 'health')}", *said]))
 
+    def wait_until_streaming(self, instance: str) -> Postmaster:
+        def streaming() -> Postmaster | None:
+            states = {one["id"]: one["state"] for one in self.members()}
+            return self.postmasters().get(instance) if states[instance] == "streaming" else None
+
+        return eventually("it follows", streaming)
+
     def wait_for_change(self, number: int, *, within: float = 60) -> dict[str, Any]:
         """The newest change of the primary, once there are so many and clients get through."""
 
@@ -98,11 +106,36 @@ class HaService:
             cursor = connection.execute(query, parameters or None)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
+    def directly(self, server: Postmaster, *, within: int = 5) -> psycopg.Connection[Any]:
+        """To one of its servers, past the router."""
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=server.port,
+            user="postgres",
+            dbname="postgres",
+            password=self.service["password"],
+            sslmode="require",
+            connect_timeout=within,
+            autocommit=True,
+        )
+
     def connect(self, host: str | None = None, **more: Any) -> psycopg.Connection[Any]:
         string = self.service["connectionString"]
         if host is not None:
             string = string.replace(self.service["hostname"], host)
         return psycopg.connect(string, autocommit=True, connect_timeout=20, **more)
+
+
+@contextmanager
+def server_on(disk: Disk) -> Generator[Server]:
+    """With its state directory on a disk of its own."""
+    server = Server(disk.mount / "state", env={"HOWDAH_POSTGRES_POOL": "0"})
+    server.state.mkdir()
+    server.log_file = disk.mount.parent / "server.log"
+    try:
+        yield server.start()
+    finally:
+        server.stop_everything()
 
 
 def running_postmasters() -> list[Postmaster]:
@@ -218,16 +251,7 @@ class Watch:
     def _leads(self, server: Postmaster) -> bool:
         with (
             suppress(psycopg.Error),
-            psycopg.connect(
-                host="127.0.0.1",
-                port=server.port,
-                user="postgres",
-                dbname="postgres",
-                password=self.service.service["password"],
-                sslmode="require",
-                connect_timeout=2,
-                autocommit=True,
-            ) as connection,
+            self.service.directly(server, within=2) as connection,
         ):
             return connection.execute("SELECT NOT pg_is_in_recovery()").fetchall()[0][0]
         return False

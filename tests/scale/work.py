@@ -22,7 +22,7 @@ class Work:
     instructions: int
 
     def is_about(self, other: Work) -> bool:
-        """Within two, and two in a hundred: where in its pages SQLite finds a row takes it an instruction more or less."""
+        """Within two, and two in a hundred: where in its pages SQLite finds a row costs an instruction more or less."""
         return _near(self.calls, other.calls) and _near(self.instructions, other.instructions)
 
 

@@ -198,7 +198,7 @@ def _perform(world: World, view: View, member: Member, action: alone.Action) -> 
             world.start(server, following=member.wanted.upstream is not None or unfinished)
         case alone.AwaitReady():
             world.open(server)
-        case alone.Stop():
+        case alone.Stop() | alone.Kill():
             world.end(server, asked=True)
         case alone.Reload():
             if _same(server, member):

@@ -58,6 +58,7 @@ class Plane:
 def heal(world: World, plane: Plane) -> bool:
     """Nothing breaks any more. Whether it becomes whole again: not where a new primary lost its data while it took
     over, which leaves none that counts with any (docs/high-availability.md)."""
+    world.full = False
     for number in range(400):
         for server in world.servers.values():
             if server.process is not None:

@@ -39,31 +39,31 @@ class Log:
 
     # -- the launcher
 
-    def kill_all(self, instance: Instance) -> bool:
+    def kill_all(self, _instance: Instance) -> bool:
         self.done.append("fence")
         return self.fenced
 
-    def shut_down_at(self, instance: Instance) -> int | None:
+    def shut_down_at(self, _instance: Instance) -> int | None:
         return self.shut_down
 
-    def discard_data(self, instance: Instance) -> None:
+    def discard_data(self, _instance: Instance) -> None:
         self.done.append("delete")
 
     delete = discard_data
 
     # -- the registry
 
-    async def change_roles(self, former: Instance, new: Instance, change: RoleChange) -> None:
+    async def change_roles(self, former: Instance, new: Instance, _change: RoleChange) -> None:
         self.done.append("note the change")
         self.instances |= {"former": former, "new": new}
 
     async def put(self, instance: Instance) -> None:
         self.done.append("counts" if instance.joined else "counts no more")
 
-    async def complete(self, change: RoleChange) -> None:
+    async def complete(self, _change: RoleChange) -> None:
         self.done.append("complete")
 
-    async def remove(self, identifier: object) -> None:
+    async def remove(self, _identifier: object) -> None:
         self.done.append("forget")
 
 

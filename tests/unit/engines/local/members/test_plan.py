@@ -68,7 +68,7 @@ def views(draw: st.DrawFn) -> View:
         draw(st.sampled_from(HaType)),
         [draw(members(number)) for number in range(draw(st.integers(1, 4)))],
         *(draw(st.integers(0, 2)) for _ in range(3)),
-        *(draw(st.booleans()) for _ in range(3)),
+        *(draw(st.booleans()) for _ in range(5)),
     )
 
 
@@ -96,7 +96,7 @@ events = st.one_of(
     st.tuples(st.just("step"), st.integers(1, 12)),
     st.tuples(st.sampled_from(FAULTS), st.integers(0, 4)),
     st.tuples(st.sampled_from(["commit", "kill", "lose"]), st.just(-1)),
-    st.tuples(st.sampled_from(["killed", "time", "switchover", "all", "accept"]), st.just(0)),
+    st.tuples(st.sampled_from(["killed", "time", "switchover", "all", "accept", "fill"]), st.just(0)),
     st.tuples(st.just("ha"), st.integers(0, 2)),
     # What chance alone seldom brings together: one standby has more than the other, and cannot be asked.
     st.tuples(st.sampled_from(["uneven", "cut"]), st.integers(0, 2)),
@@ -118,6 +118,8 @@ def happen(world: World, plane: Plane, event: str, number: int) -> None:
             world.switchover = world.changes + 1
         case "accept":
             world.accept_loss = world.changes + 1
+        case "fill":
+            world.full = not world.full
         case "all":
             for server in world.servers.values():
                 world.end(server, asked=False)

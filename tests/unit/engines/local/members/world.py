@@ -20,7 +20,7 @@ from howdah.engines.local.observed import Observed, Phase, Running, Wanted
 @dataclass
 class World:
     """``acknowledged``: commits whose clients have been told. ``leaving``: a standby that is about to lose its data.
-    ``judged``: standbys that the control plane takes for useless."""
+    ``judged``: standbys that the control plane takes for useless. ``full``: the disk that they share is."""
 
     ha_type: HaType
     servers: dict[int, Server] = field(default_factory=dict[int, Server])
@@ -33,6 +33,7 @@ class World:
     refused: bool = False
     prepared: bool = False
     replicated: object = None
+    full: bool = False
     judged: set[int] = field(default_factory=set[int])
     commits: int = 0
     pids: int = 0
@@ -82,6 +83,7 @@ class World:
             refused=self.refused,
             prepared=self.prepared,
             replicated=leader is None or self.replicated == self.slots(),
+            full=self.full,
         )
 
     def _member(self, server: Server) -> Member:
