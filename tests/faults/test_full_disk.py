@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 from faults.rebooting import reboot
-from fixtures.disk import MIB, Disk, disk_of_its_own
+from fixtures.disk import MIB, Disk, disk_of_its_own, server_on
 from fixtures.server import NEW_SERVICE, Server, eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount the disk that this fills")
@@ -25,14 +24,8 @@ def disk() -> Iterator[Disk]:
 
 @pytest.fixture
 def server(disk: Disk) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(disk.mount / "state", options=("--api-port", str(port)), env={"HOWDAH_POSTGRES_POOL": "0"})
-    server.state.mkdir()
-    server.log_file = disk.mount.parent / "server.log"
-    yield server.start()
-    server.stop_everything()
+    with server_on(disk) as server:
+        yield server
 
 
 def post(server: Server) -> httpx.Response:

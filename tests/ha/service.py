@@ -15,7 +15,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from fixtures.disk import Disk
 from fixtures.server import Server, alive, eventually
 
 from howdah.launcher.processes import all_pids, arguments_of, children
@@ -124,18 +123,6 @@ class HaService:
         if host is not None:
             string = string.replace(self.service["hostname"], host)
         return psycopg.connect(string, autocommit=True, connect_timeout=20, **more)
-
-
-@contextmanager
-def server_on(disk: Disk) -> Generator[Server]:
-    """With its state directory on a disk of its own."""
-    server = Server(disk.mount / "state", env={"HOWDAH_POSTGRES_POOL": "0"})
-    server.state.mkdir()
-    server.log_file = disk.mount.parent / "server.log"
-    try:
-        yield server.start()
-    finally:
-        server.stop_everything()
 
 
 def running_postmasters() -> list[Postmaster]:

@@ -8,10 +8,10 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from fixtures.disk import MIB, Disk, disk_of_its_own
+from fixtures.disk import MIB, Disk, disk_of_its_own, server_on
 from fixtures.server import Server, eventually
 
-from ha.service import HaService, server_on, watched, with_standbys, writing
+from ha.service import HaService, watched, with_standbys, writing
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount the disk that this fills")
 

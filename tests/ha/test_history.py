@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fixtures.disk import MIB, Disk, disk_of_its_own
+from fixtures.disk import MIB, Disk, disk_of_its_own, server_on
 from fixtures.server import Server, alive
 
 from ha.clients import Clients, appending
@@ -25,7 +25,6 @@ from ha.service import (
     end,
     resume,
     running_postmasters,
-    server_on,
     suspend,
     watched,
     with_standbys,

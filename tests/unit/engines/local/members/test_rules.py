@@ -97,6 +97,7 @@ def test_the_primary_stays_what_it_is_while_the_disk_is_full(asked: int) -> None
     world.full, world.switchover = True, asked
     if not asked:
         world.end(primary, asked=False)
+        assert "until there is room no standby can take over" in (plan.explain(world.view()) or "")
     for _ in plane.go_on():
         assert world.primary() is primary
         assert all(one.data for one in standbys)
