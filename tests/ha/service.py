@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from fixtures.server import Server, alive, eventually
 
-from howdah.launcher.processes import all_pids, arguments_of, children
+from howdah.launcher.processes import all_pids, arguments_of
 
 _MARK = "--howdah.instance="
 _PORT = re.compile(r"--port=(\d+)")
@@ -127,15 +127,20 @@ class HaService:
 
 def running_postmasters() -> list[Postmaster]:
     found: list[Postmaster] = []
-    forked = {child for pid in all_pids() for child in children(pid) if _mark(pid) and _mark(pid) == _mark(child)}
     for pid in all_pids():
-        if pid in forked:
-            continue  # One that has not given itself a title yet.
         arguments, mark = arguments_of(pid), _mark(pid)
         port = next((_PORT.fullmatch(one) for one in arguments if one.startswith("--port=")), None)
-        if mark is not None and port is not None and arguments[0].endswith("/bin/postgres") and alive(pid):
+        if mark is None or port is None or not arguments[0].endswith("/bin/postgres") or not alive(pid):
+            continue
+        if mark != _mark(_parent(pid)):  # Else it is a process of one, that has not given itself a title yet.
             found.append(Postmaster(mark.removeprefix(_MARK), pid, int(port[1])))
     return found
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _mark(pid: int) -> str | None:

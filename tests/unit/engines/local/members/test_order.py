@@ -149,6 +149,19 @@ async def test_a_primary_that_was_not_shut_down_cleanly_stays_the_primary(log: L
     assert log.done == ["fence"]
 
 
+async def test_a_primary_that_does_not_end_for_a_switchover_is_killed_and_stays_the_primary(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_vain(*_arguments: object, **_named: object) -> bool:
+        return False
+
+    monkeypatch.setattr(failover, "stop", in_vain)
+    monkeypatch.setattr(failover, "STOP_SECONDS", 0.0)
+    with pytest.raises(Unavailable, match="does not end"):
+        await failover.switch_over(machine(log), a_view())
+    assert log.done == ["fence"]
+
+
 @pytest.mark.parametrize(("leave", "rest"), [(leaving.discard, ["delete"]), (leaving.retire, ["delete", "forget"])])
 async def test_a_standby_ends_hands_over_counts_no_more_and_only_then_loses_its_data(
     log: Log, leave: Any, rest: list[str]
