@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from faults.rebooting import reboot
-from fixtures.disk import MIB, Disk
+from fixtures.disk import MIB, Disk, disk_of_its_own, server_on
 from fixtures.server import NEW_SERVICE, Server, eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount the disk that this fills")
@@ -22,24 +18,14 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount t
 
 @pytest.fixture
 def disk() -> Iterator[Disk]:
-    top = Path(tempfile.mkdtemp(prefix="hwd-"))
-    top.chmod(0o755)
-    disk = Disk(top / "disk")
-    yield disk
-    disk.remove()
-    shutil.rmtree(top)
+    with disk_of_its_own() as disk:
+        yield disk
 
 
 @pytest.fixture
 def server(disk: Disk) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(disk.mount / "state", options=("--api-port", str(port)), env={"HOWDAH_POSTGRES_POOL": "0"})
-    server.state.mkdir()
-    server.log_file = disk.mount.parent / "server.log"
-    yield server.start()
-    server.stop_everything()
+    with server_on(disk) as server:
+        yield server
 
 
 def post(server: Server) -> httpx.Response:
@@ -156,9 +142,7 @@ def test_a_reboot_with_a_full_disk_is_mended_by_a_delete(server: Server, disk: D
     then="Those that found no room say so in their state, and run as soon as there is room",
 )
 def test_a_service_that_found_no_room_runs_once_there_is(server: Server, disk: Disk) -> None:
-    disk.fill()
-    with (disk.mount / "filler").open("r+b") as filler:
-        filler.truncate((disk.mount / "filler").stat().st_size - 2 * MIB)
+    disk.fill(leave=2 * MIB)
     created = server.create()
 
     def reason() -> str | None:

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from fixtures.server import Server, alive, eventually
 
-from howdah.launcher.processes import all_pids, arguments_of, children
+from howdah.launcher.processes import all_pids, arguments_of
 
 _MARK = "--howdah.instance="
 _PORT = re.compile(r"--port=(\d+)")
@@ -82,6 +82,13 @@ class HaService:
         said = [line for line in self.server.log.splitlines() if '"request"' not in line][-30:]
         raise AssertionError("\n".join([f"not healthy: {self.members()}; {self.own('GET', 'health')}", *said]))
 
+    def wait_until_streaming(self, instance: str) -> Postmaster:
+        def streaming() -> Postmaster | None:
+            states = {one["id"]: one["state"] for one in self.members()}
+            return self.postmasters().get(instance) if states[instance] == "streaming" else None
+
+        return eventually("it follows", streaming)
+
     def wait_for_change(self, number: int, *, within: float = 60) -> dict[str, Any]:
         """The newest change of the primary, once there are so many and clients get through."""
 
@@ -98,6 +105,19 @@ class HaService:
             cursor = connection.execute(query, parameters or None)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
+    def directly(self, server: Postmaster, *, within: int = 5) -> psycopg.Connection[Any]:
+        """To one of its servers, past the router."""
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=server.port,
+            user="postgres",
+            dbname="postgres",
+            password=self.service["password"],
+            sslmode="require",
+            connect_timeout=within,
+            autocommit=True,
+        )
+
     def connect(self, host: str | None = None, **more: Any) -> psycopg.Connection[Any]:
         string = self.service["connectionString"]
         if host is not None:
@@ -107,15 +127,20 @@ class HaService:
 
 def running_postmasters() -> list[Postmaster]:
     found: list[Postmaster] = []
-    forked = {child for pid in all_pids() for child in children(pid) if _mark(pid) and _mark(pid) == _mark(child)}
     for pid in all_pids():
-        if pid in forked:
-            continue  # One that has not given itself a title yet.
         arguments, mark = arguments_of(pid), _mark(pid)
         port = next((_PORT.fullmatch(one) for one in arguments if one.startswith("--port=")), None)
-        if mark is not None and port is not None and arguments[0].endswith("/bin/postgres") and alive(pid):
+        if mark is None or port is None or not arguments[0].endswith("/bin/postgres") or not alive(pid):
+            continue
+        if mark != _mark(_parent(pid)):  # Else it is a process of one, that has not given itself a title yet.
             found.append(Postmaster(mark.removeprefix(_MARK), pid, int(port[1])))
     return found
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _mark(pid: int) -> str | None:
@@ -218,16 +243,7 @@ class Watch:
     def _leads(self, server: Postmaster) -> bool:
         with (
             suppress(psycopg.Error),
-            psycopg.connect(
-                host="127.0.0.1",
-                port=server.port,
-                user="postgres",
-                dbname="postgres",
-                password=self.service.service["password"],
-                sslmode="require",
-                connect_timeout=2,
-                autocommit=True,
-            ) as connection,
+            self.service.directly(server, within=2) as connection,
         ):
             return connection.execute("SELECT NOT pg_is_in_recovery()").fetchall()[0][0]
         return False

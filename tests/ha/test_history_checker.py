@@ -27,6 +27,11 @@ def test_a_history_that_one_list_explains_is_right() -> None:
     assert check(GOOD, FINAL) == []
 
 
+def test_a_read_may_show_last_what_nobody_was_told_is_there_and_is_lost() -> None:
+    shown = [Read(1, (10, 11, 13, 14), 4.5, 5), Read(1, (10, 11, 13), 6, 7)]
+    assert check([*GOOD, *shown], FINAL) == []
+
+
 @pytest.mark.parametrize(
     ("more", "final", "found"),
     [
@@ -37,6 +42,8 @@ def test_a_history_that_one_list_explains_is_right() -> None:
         ([], {1: (10, 11, 13, 99), 2: (20,)}, "nobody has appended 99"),
         ([], {1: (10, 13, 11), 2: (20,)}, "which does not begin (10, 13, 11)"),
         ([Read(1, (10, 13), 6, 7)], FINAL, "which does not begin (10, 11, 13)"),
+        ([Read(1, (10, 11, 14, 13), 6, 7)], FINAL, "which does not begin (10, 11, 13)"),
+        ([Read(1, (10, 11, 13, 12), 6, 7)], FINAL, "which does not begin (10, 11, 13)"),
         ([Read(1, (10, 11), 5.1, 6)], FINAL, "the append of 13 had shown 3 before"),
         (
             [Read(1, (10, 11, 13, 14), 6, 7), Read(1, (10, 11, 13), 8, 9)],

@@ -17,6 +17,9 @@ from howdah.launcher.processes import arguments_of, children
 ROWS = 200_000
 """More than 16 MiB of WAL: without what is brought to it the standby would not take over at all."""
 
+PAGE, HEADER = 8192, 40
+"""Bytes of a page of WAL, and at most of what it begins with."""
+
 
 def hold_back(service: HaService) -> None:
     """From now on nothing of what the primary writes reaches its standby."""
@@ -49,6 +52,30 @@ def test_a_standby_that_lags_gets_what_its_dead_primary_wrote(server: Server) ->
     write(service)
     end(service.primary())
     assert taken_over(service)["lostBytes"] == 0
+
+
+def damage(service: HaService, position: str) -> None:
+    """The page of the primary's WAL with that LSN: it belongs where it is, and its records are none."""
+    ((segment, offset),) = service.sql("SELECT * FROM pg_walfile_name_offset(%s)", position)
+    with (service.data(service.primary().instance) / "pg_wal" / segment).open("r+b") as file:
+        file.seek(offset - offset % PAGE + HEADER)
+        file.write(b"x" * (PAGE - HEADER))
+
+
+@pytest.mark.fault(
+    "The same, and what the primary wrote last is damaged on its disk",
+    "the standby takes over with what comes before that; it is not recorded that nothing was lost",
+)
+def test_a_standby_that_finds_what_it_is_brought_damaged_takes_over_with_what_comes_before(server: Server) -> None:
+    service = with_standbys(server, "async")
+    hold_back(service)
+    write(service)
+    ((position,),) = service.sql("SELECT (pg_current_wal_flush_lsn() + 10 * %s)::text", PAGE)
+    service.sql("INSERT INTO kept SELECT generate_series(1, %s)", ROWS // 10)
+    damage(service, position)
+    end(service.primary())
+    assert taken_over(service)["lostBytes"] != 0
+    service.wait_until_healthy(1)
 
 
 @pytest.mark.fault(

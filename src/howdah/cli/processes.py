@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from howdah.control.paths import lock_file, router_directory
-from howdah.launcher.processes import all_pids, inspect_process, pids_in_directories, uid_of
+from howdah.launcher.processes import all_pids, children, inspect_process, pids_in_directories, uid_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,8 @@ def end(pids: Iterable[int], how: signal.Signals, *, within: float) -> list[int]
     for handle in left.values():
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, how)
+    for pid in left:
+        _resume(pid)
     poller = select.poll()
     for handle in left.values():
         poller.register(handle, select.POLLIN)  # a pidfd is readable once its process has ended
@@ -125,6 +127,15 @@ def end(pids: Iterable[int], how: signal.Signals, *, within: float) -> list[int]
     for handle in left.values():
         os.close(handle)
     return list(left)
+
+
+def _resume(pid: int) -> None:
+    """One that is suspended (SIGSTOP) would not end, nor would one that waits for a child that is."""
+    for one in (pid, *children(pid)):
+        if (handle := _open(one)) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGCONT)
+            os.close(handle)
 
 
 def _open(pid: int) -> int | None:

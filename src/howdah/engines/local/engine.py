@@ -46,6 +46,7 @@ from howdah.engines.local.pool import Pool
 from howdah.engines.local.probe import ProbeTimes, probe_all
 from howdah.engines.local.removal import remove_service
 from howdah.engines.local.restoring import Restorations
+from howdah.engines.local.room import is_full
 from howdah.engines.local.status import status_of
 from howdah.engines.local.template import ensure_template
 from howdah.engines.local.troubles import Troubles
@@ -304,7 +305,7 @@ class LocalEngine:
             registry=self._registry,
             launcher=launcher,
             allocation=allocation,
-            watch=Watch(changed, launcher.exit_status, said),
+            watch=Watch(changed, launcher.exit_status, said, partial(is_full, places)),
             operator=_operator(),
             profile=postgres.profile,
             binaries=binaries,

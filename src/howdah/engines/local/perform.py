@@ -13,7 +13,7 @@ from howdah.engines.local.actions.reload import reload
 from howdah.engines.local.actions.restore import finish_restore, restore
 from howdah.engines.local.actions.seed import seed
 from howdah.engines.local.actions.start import Following, start
-from howdah.engines.local.actions.stop import stop
+from howdah.engines.local.actions.stop import kill, stop
 from howdah.engines.local.configuration import Configuration
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.observed import Observed, Running
@@ -71,6 +71,8 @@ async def _perform_running(
             await await_ready(machine, instance)
         case planning.Stop():
             await stop(machine, instance)
+        case planning.Kill():
+            await kill(machine, instance)
         case planning.FinishRestore():
             await finish_restore(machine, instance)
         case planning.SetPassword(version):

@@ -55,6 +55,11 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """End a standby that hangs, at once: it has nothing to write out that its primary has not."""
+
+
+@dataclass(frozen=True, slots=True)
 class FinishRestore:
     """Delete the WAL that has been replayed."""
 
@@ -80,7 +85,7 @@ class Discard:
 
 
 Making = Allocate | Seed | Restore | Copy | Discard | Configure | Relocate
-Action = Making | Start | AwaitReady | Stop | FinishRestore | SetPassword | Reload
+Action = Making | Start | AwaitReady | Stop | Kill | FinishRestore | SetPassword | Reload
 
 
 def plan(wanted: Wanted, seen: Observed) -> Action | None:

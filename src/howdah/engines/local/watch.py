@@ -52,17 +52,20 @@ class _History:
 
 class Watch:
     """changed: called with an instance whose server ended or whose liveness changed.
-    exit_status: how a process ended, where that is known. last_words: the reason of a failed start, from its log."""
+    exit_status: how a process ended, where that is known. last_words: the reason of a failed start, from its log.
+    is_full: whether the disk is, so that a log may say nothing and no data are to blame."""
 
     def __init__(
         self,
         changed: Callable[[Instance], None],
         exit_status: Callable[[int], int | None],
         last_words: Callable[[Instance, float], str | None],
+        is_full: Callable[[], bool],
     ) -> None:
         self._changed = changed
         self._exit_status = exit_status
         self._last_words = last_words
+        self._is_full = is_full
         self._watched: dict[InstanceId, _Watched] = {}
         self._history: dict[InstanceId, _History] = {}
 
@@ -158,7 +161,8 @@ class Watch:
         return self.has_opened(identifier) and not self.recovering(identifier)
 
     def crashes(self, identifier: InstanceId) -> int:
-        """How often in the last minute it began to recover from the crash of one of its processes."""
+        """How often in the last minute it began to recover from the crash of one of its processes, though the disk had
+        room."""
         watched = self._watched.get(identifier)
         return 0 if watched is None else sum(time.monotonic() - at < _STABLE for at in watched.crashed)
 
@@ -190,7 +194,7 @@ class Watch:
         return history.exit if history else None
 
     def failed_starts(self, identifier: InstanceId) -> int:
-        """How many servers in a row have ended with an error before they let clients in."""
+        """How many servers in a row have ended with an error before they let clients in, though the disk had room."""
         history = self._history.get(identifier)
         return history.failed_starts if history else 0
 
@@ -214,12 +218,13 @@ class Watch:
         ran = time.monotonic() - watched.began
         code = self._exit_status(watched.pid)
         if watched.stop_asked is None:
-            reason = _words(code)
-            if code is not None and code > 0 and (said := self._last_words(watched.instance, ran)):
-                reason = f"{reason}: {said}"
-            self.failed(watched.instance.id, reason, ran=ran)
+            failed, full = code is not None and code > 0, self._is_full()
+            said = self._last_words(watched.instance, ran) if failed else None
+            said = said or ("the disk is full" if failed and full else None)
+            self.failed(watched.instance.id, f"{_words(code)}: {said}" if said else _words(code), ran=ran)
             history = self._history[watched.instance.id]
-            history.failed_starts = history.failed_starts + 1 if code and code > 0 and not watched.opened else 0
+            if not full:
+                history.failed_starts = history.failed_starts + 1 if failed and not watched.opened else 0
         elif history := self._history.get(watched.instance.id):
             history.exit = history.aside = None
             history.failed_starts = 0
@@ -230,7 +235,8 @@ class Watch:
     def _interrupted(self, watched: _Watched) -> None:
         _unfollow(watched)
         watched.interrupted = True
-        watched.crashed = [*watched.crashed[-9:], time.monotonic()]
+        if not self._is_full():
+            watched.crashed = [*watched.crashed[-9:], time.monotonic()]
         if watched.stop_asked is None and not has_ended(watched.handle):
             self._changed(watched.instance)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Instance, Role
 from howdah.domain.services import ServiceSpec
 from howdah.engines.local.archiving.base import tablespaces
@@ -12,7 +13,9 @@ from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies, Original
 from howdah.engines.local.members.membership import slot_of
 from howdah.engines.local.members.replication import histories, make_slots
+from howdah.engines.local.members.report import stored_bytes
 from howdah.engines.local.observed import Running
+from howdah.engines.local.room import LEAST_BYTES, free
 
 _GIB = 1 << 30
 
@@ -35,6 +38,10 @@ async def copy(
             await make_slots(machine, source, running.pid, [slot_of(standby.id)])
             places = await tablespaces(sockets, source.port, running.pid)
             known = await histories(machine, source, running.pid)
+            needed = await stored_bytes(machine, source.service) + LEAST_BYTES
+            if (there := free(machine.layout)) < needed:
+                # What has no room is not begun: it would take the last of it from servers that run.
+                raise Unavailable(f"the disk has no room for a copy: {there >> 20} MiB of {needed >> 20} MiB")
         original = Original(binaries, sockets, source.port, spec.size.storage_gib * _GIB, places, known)
         clone = await copies.step(standby.id, original)
         if clone is None:

@@ -15,6 +15,14 @@ IMMEDIATE = 10.0
 _WAIT = 1.0
 
 
+async def kill(machine: Machine, instance: Instance) -> None:
+    """End every process of it. Raises Unavailable."""
+    if machine.watch.process(instance.id) is not None:
+        machine.watch.stop_asked(instance.id)
+    if not await asyncio.to_thread(machine.launcher.kill_all, instance):
+        raise Unavailable("the server's processes do not end")
+
+
 async def stop(machine: Machine, instance: Instance, *, fast: float = FAST, immediate: float = IMMEDIATE) -> bool:
     """Ask it to end and wait a bounded time; whether it has. Called again, it asks harder when its time is over.
 
@@ -26,8 +34,7 @@ async def stop(machine: Machine, instance: Instance, *, fast: float = FAST, imme
         return True
     asked = watch.stop_asked(instance.id)
     if asked >= fast + immediate:
-        if not await asyncio.to_thread(launcher.kill_all, instance):
-            raise Unavailable("the server's processes do not end")
+        await kill(machine, instance)
     else:
         launcher.signal(instance, process, signal.SIGINT if asked < fast else signal.SIGQUIT)
         launcher.signal(instance, process, signal.SIGCONT)

@@ -15,7 +15,7 @@ from howdah.domain.errors import Unavailable
 from howdah.domain.failovers import ChangeKind, RoleChange
 from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
-from howdah.engines.local.actions.stop import stop
+from howdah.engines.local.actions.stop import kill, stop
 from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.carrying import Carried, carry
@@ -125,6 +125,7 @@ async def switch_over(machine: Machine, view: View) -> RoleChange:
     began = time.monotonic()
     while not await stop(machine, primary.instance, fast=STOP_SECONDS, immediate=STOP_SECONDS):
         if time.monotonic() - began > STOP_SECONDS:
+            await kill(machine, primary.instance)  # It is the primary again sooner than if it were waited for.
             raise Unavailable(f"the primary does not end within {STOP_SECONDS:.0f} s")
     if not await asyncio.to_thread(machine.launcher.kill_all, primary.instance):
         raise Unavailable("processes of the primary do not end")
@@ -199,13 +200,17 @@ async def promote(machine: Machine, member: Member) -> None:
 async def _exchange(
     machine: Machine, former: Instance, new: Instance, change: RoleChange, *, former_joined: bool
 ) -> None:
-    """From here on the other one is the primary, whatever happens. One whose commits waited has a successor whose
-    commits wait; unless the former one has them too, that one alone may have some of them until others got them."""
+    """From here on the other one is the primary, whatever happens."""
+    await machine.registry.change_roles(*exchanged(former, new, former_joined=former_joined), change)
+
+
+def exchanged(former: Instance, new: Instance, *, former_joined: bool) -> tuple[Instance, Instance]:
+    """Both as they are from then on. One whose commits waited has a successor whose commits wait; unless the former one
+    has them too, that one alone may have some of them until others got them."""
     ahead = former.waits and not former_joined
-    await machine.registry.change_roles(
+    return (
         replace(former, role=Role.STANDBY, joined=former_joined, waits=False, ahead=False),
         replace(new, role=Role.PRIMARY, joined=False, waits=former.waits, ahead=ahead),
-        change,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Instance
+from howdah.engines.local.actions.stop import kill
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.membership import slot_of
@@ -47,10 +48,7 @@ def _is_nobody_left(view: View, member: Member) -> bool:
 async def _leave(machine: Machine, view: View, member: Member, *, stays: bool = False) -> None:
     """What it has acknowledged, and no other standby has, is safe as long as the primary lives: then others get it.
     Only then it does not count any more. ``stays``: it goes on to count, so that nobody takes over without it."""
-    if machine.watch.process(member.instance.id) is not None:
-        machine.watch.stop_asked(member.instance.id)
-    if not await asyncio.to_thread(machine.launcher.kill_all, member.instance):
-        raise Unavailable("a standby's processes do not end")
+    await kill(machine, member.instance)
     if not member.instance.joined or stays:
         return
     if view.waits:

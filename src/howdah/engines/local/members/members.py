@@ -34,6 +34,7 @@ from howdah.engines.local.members.replication import ensure_replication, expect_
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.engines.local.record import encode_applied, read_applied
+from howdah.engines.local.room import is_full
 from howdah.engines.local.troubles import presentable
 from howdah.launcher.servers import Started
 from howdah.security.scram import verifier
@@ -131,6 +132,7 @@ class Members:
             accept_loss=spec.accept_loss,
             refused=now < self._refused.get(spec.id, (0.0, ""))[0],
             prepared=now < self._prepared.get(spec.id, 0.0),
+            full=is_full(machine.layout),
         )
         if (primary := view.primary) is not None:
             view = replace(view, replicated=self._is_replicated(spec, secrets, membership, primary))

@@ -49,7 +49,7 @@ class View:
     """A service. changes: how often its primary has changed. switchover, accept_loss: as in ``ServiceSpec``: the number
     of the change that is asked for, or for which commits may be lost. refused: a failover was not possible moments ago.
     prepared: a switchover may begin. replicated: the primary has all that its standbys need of it. patient: a primary
-    that is to be started again may wait for them."""
+    that is to be started again may wait for them. full: the disk that they share is."""
 
     ha_type: HaType
     members: Sequence[Member]
@@ -60,6 +60,7 @@ class View:
     prepared: bool = False
     replicated: bool = True
     patient: bool = True
+    full: bool = False
 
     @property
     def primary(self) -> Member | None:
@@ -103,6 +104,12 @@ class View:
     def may_lose(self) -> bool:
         """Whether its user has said that commits may be lost."""
         return self.accept_loss > self.changes
+
+    @property
+    def may_change(self) -> bool:
+        """Whether another one can become the primary now. On a full disk it would end of it, and the former one's data
+        would count no more."""
+        return bool(self.candidates) and not self.refused and not self.full
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +202,10 @@ def transition(view: View) -> Transition | None:
     running = primary.seen.running
     cause = failure(primary)
     if cause is not None:
-        return FailOver(cause) if view.candidates and not view.refused else None
+        return FailOver(cause) if view.may_change else None
     if running is not None and running.phase is Phase.READY and running.standing_by and primary.wanted.upstream is None:
         return Promote()
-    if view.switchover > view.changes and primary.is_up and view.candidates and not view.refused:
+    if view.switchover > view.changes and primary.is_up and view.may_change:
         return SwitchOver() if view.prepared else Prepare()
     return None
 
@@ -238,6 +245,8 @@ def standby_step(view: View, member: Member) -> alone.Action | None:
     if seen.initialised and is_useless(member):
         # Only a primary that runs has everything that may be in what is deleted.
         return alone.Discard() if primary_is_up else None
+    if not seen.answering:
+        return alone.Kill()
     action = alone.plan(member.wanted, seen)
     if isinstance(action, alone.Copy) and not (primary_is_up and view.replicated):
         return None
@@ -307,6 +316,8 @@ def explain(view: View) -> str | None:
     if primary is None or (cause := failure(primary)) is None or not view.standbys:
         return None
     joined = [one for one in view.standbys if one.instance.joined]
+    if view.full:
+        return f"{cause}; the disk is full, and until there is room no standby can take over"
     if view.candidates:
         return f"{cause}; a standby takes over"
     if not joined:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from howdah.domain.errors import Unavailable
@@ -28,7 +28,11 @@ async def final_positions(machine: Machine, members: Sequence[Member]) -> list[P
     """Of those that answer, once nothing more comes from the primary: its processes have ended. The one that is
     furthest comes first."""
     found = await asyncio.gather(*(_final(machine, one) for one in members))
-    return sorted((one for one in found if one is not None), key=lambda one: (-one.last, one.member.instance.id.ubid))
+    return furthest_first(one for one in found if one is not None)
+
+
+def furthest_first(placed: Iterable[Placed]) -> list[Placed]:
+    return sorted(placed, key=lambda one: (-one.last, one.member.instance.id.ubid))
 
 
 async def _final(machine: Machine, member: Member) -> Placed | None:

@@ -19,6 +19,7 @@ from howdah.engines.local.members.membership import slot_of
 from howdah.engines.local.members.replication import sending
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase
+from howdah.engines.local.room import is_full
 from howdah.launcher.processes import state_of
 
 _log = structlog.get_logger()
@@ -122,7 +123,8 @@ class _Pulse:
                     self._judge(one, connected=slot_of(one.id) in now.standbys, lost=slot_of(one.id) not in now.keeping)
 
     def _judge(self, standby: Instance, *, connected: bool, lost: bool) -> None:
-        up = self._leading(standby) is not None
+        # On a full disk it cannot receive anything, whatever its data are.
+        up = self._leading(standby) is not None and not is_full(self._machine.layout)
         absences = self._absent[standby.id] = 0 if connected or not up else self._absent.get(standby.id, 0) + 1
         stale = self._members.stale
         if connected:

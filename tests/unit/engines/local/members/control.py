@@ -7,14 +7,15 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TypeAlias
 
-from unit.engines.local.members.world import Server, World
+from unit.engines.local.members.servers import Server
+from unit.engines.local.members.world import World
 
 from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Role
 from howdah.engines.local import plan as alone
 from howdah.engines.local.members import failover, leaving, plan
 from howdah.engines.local.members.plan import Member, View
-from howdah.engines.local.members.positions import Placed
+from howdah.engines.local.members.positions import Placed, furthest_first
 
 Steps: TypeAlias = Generator[str, None, None]
 
@@ -75,8 +76,7 @@ def _change_roles(world: World, view: View, change: plan.Transition) -> Steps:
                 if _same(server, member) and server.process and not server.process.suspended:
                     placed.append(Placed(member, len(server.wal)))
                 yield "read a position"
-            placed.sort(key=lambda one: (-one.last, one.member.instance.id.ubid))
-            chosen = failover._furthest(view, placed)
+            chosen = failover._furthest(view, furthest_first(placed))
             yield from _exchange(world, view, former, chosen.member, joined=False)
         case plan.Prepare():
             if not any(world.receives(one) is former for one in world.members()):
@@ -104,9 +104,9 @@ def _exchange(world: World, view: View, former: Server, member: Member, *, joine
     before, new = view.primary.instance, _server(world, member)
     if not view.waits or view.may_lose:
         world.forgive(new)
-    ahead = before.waits and not joined
-    world.put(former, replace(before, role=Role.STANDBY, joined=joined, waits=False, ahead=False))
-    world.put(new, replace(member.instance, role=Role.PRIMARY, joined=False, waits=before.waits, ahead=ahead))
+    follows, leads = failover.exchanged(before, member.instance, former_joined=joined)
+    world.put(former, follows)
+    world.put(new, leads)
     world.changes += 1
     world.incomplete = True
     yield "noted"
@@ -198,7 +198,7 @@ def _perform(world: World, view: View, member: Member, action: alone.Action) -> 
             world.start(server, following=member.wanted.upstream is not None or unfinished)
         case alone.AwaitReady():
             world.open(server)
-        case alone.Stop():
+        case alone.Stop() | alone.Kill():
             world.end(server, asked=True)
         case alone.Reload():
             if _same(server, member):

@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from unit.engines.local.members.control import Steps, advance
-from unit.engines.local.members.world import SERVICE, Process, Server, World, identifier, settled
+from unit.engines.local.members.plane import Plane, heal
+from unit.engines.local.members.servers import SERVICE, Process, Server, identifier
+from unit.engines.local.members.world import World, settled
 
 from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Instance, Role
@@ -67,7 +68,7 @@ def views(draw: st.DrawFn) -> View:
         draw(st.sampled_from(HaType)),
         [draw(members(number)) for number in range(draw(st.integers(1, 4)))],
         *(draw(st.integers(0, 2)) for _ in range(3)),
-        *(draw(st.booleans()) for _ in range(3)),
+        *(draw(st.booleans()) for _ in range(5)),
     )
 
 
@@ -95,37 +96,12 @@ events = st.one_of(
     st.tuples(st.just("step"), st.integers(1, 12)),
     st.tuples(st.sampled_from(FAULTS), st.integers(0, 4)),
     st.tuples(st.sampled_from(["commit", "kill", "lose"]), st.just(-1)),
-    st.tuples(st.sampled_from(["killed", "time", "switchover", "all", "accept"]), st.just(0)),
+    st.tuples(st.sampled_from(["killed", "time", "switchover", "all", "accept", "fill"]), st.just(0)),
     st.tuples(st.just("ha"), st.integers(0, 2)),
     # What chance alone seldom brings together: one standby has more than the other, and cannot be asked.
     st.tuples(st.sampled_from(["uneven", "cut"]), st.integers(0, 2)),
 )
 HA_TYPES = list(HaType)
-
-
-class Plane:
-    """One control plane after another."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.steps: Steps | None = None
-
-    def step(self) -> None:
-        if self.steps is None:
-            self.steps = advance(self.world)
-        try:
-            note(f"  {next(self.steps)}")
-        except StopIteration:
-            self.steps = None
-
-    def kill(self) -> None:
-        """The next one remembers nothing."""
-        self.steps = None
-        self.world.refused = self.world.prepared = False
-        self.world.replicated = self.world.leaving = None
-        self.world.judged.clear()
-        for server in self.world.servers.values():
-            server.died = False
 
 
 def happen(world: World, plane: Plane, event: str, number: int) -> None:
@@ -142,6 +118,8 @@ def happen(world: World, plane: Plane, event: str, number: int) -> None:
             world.switchover = world.changes + 1
         case "accept":
             world.accept_loss = world.changes + 1
+        case "fill":
+            world.full = not world.full
         case "all":
             for server in world.servers.values():
                 world.end(server, asked=False)
@@ -183,34 +161,11 @@ def _happen_to(world: World, leader: Server, server: Server, event: str) -> None
             world.commit(server)
 
 
-def heal(world: World, plane: Plane) -> bool:
-    """Nothing breaks any more. Whether it becomes whole again: not where a new primary lost its data while it took
-    over, which leaves none that counts with any (docs/high-availability.md)."""
-    for number in range(400):
-        for server in world.servers.values():
-            if server.process is not None:
-                server.process.suspended = server.process.hangs = False
-            world.open(server)
-            world.ship(server)
-            up = server.process is not None and server.process.ready
-            if up and server.role() is Role.STANDBY and world.receives(server) is None and world.primary_writes():
-                world.judged.add(server.number)
-        world.refused = False
-        plane.step()
-        world.check()
-        if world.is_whole() and plane.steps is None:
-            return True
-        if number == 200:  # Its user is told what to do when data of two members are gone.
-            world.accept_loss = world.changes + 1
-    assert world.is_lost(), f"it does not heal: {world}"
-    return False
-
-
 @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(HA_TYPES), st.lists(events, max_size=40))
 def test_nothing_that_must_never_happen_does(ha_type: HaType, happening: list[tuple[str, int]]) -> None:
     world = settled(ha_type)
-    plane = Plane(world)
+    plane = Plane(world, note)
     for event, number in happening:
         note(f"{event} {number}")
         happen(world, plane, event, number)

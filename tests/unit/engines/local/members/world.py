@@ -6,69 +6,20 @@ Postgres does: whether what it has is what the primary has, only the model knows
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field, replace
 
-from howdah.domain.ids import InstanceId, ServiceId
+from unit.engines.local.members.servers import SERVICE, Config, Process, Server, identifier
+
 from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
 from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.observed import Observed, Phase, Running, Wanted
 
-SERVICE = ServiceId.new()
-_FIRST = InstanceId.new().uuid.int
-
-Config = tuple[bool, frozenset[int]]
-"""Whether commits wait, and for whom, by number."""
-
-
-def identifier(number: int) -> InstanceId:
-    """In the order of their numbers, always the same within a run."""
-    return InstanceId(uuid.UUID(int=(_FIRST >> 62 << 62) + number))
-
-
-@dataclass
-class Process:
-    """``following``: it was started as a standby. ``leads``: it takes writes. ``suspended``: its postmaster."""
-
-    pid: int
-    following: bool
-    config: Config
-    ready: bool = False
-    leads: bool = False
-    suspended: bool = False
-    hangs: bool = False
-
-
-@dataclass
-class Server:
-    """``registered``: as the store has it, None when it is forgotten. ``timelines``: each with the LSN at which it
-    begins. ``newest``: the last one whose history lies in its WAL directory: a standby goes where that leads.
-    ``died``: it ended and nobody had asked for it, as the control plane remembers."""
-
-    number: int
-    registered: Instance | None
-    initialised: bool = False
-    data: bool = False
-    wal: tuple[int, ...] = ()
-    timelines: tuple[tuple[int, int], ...] = ((1, 0),)
-    newest: int = 1
-    file: Config | None = None
-    process: Process | None = None
-    died: bool = False
-
-    @property
-    def writes(self) -> bool:
-        return self.process is not None and self.process.leads
-
-    def role(self) -> Role | None:
-        return self.registered.role if self.registered is not None else None
-
 
 @dataclass
 class World:
     """``acknowledged``: commits whose clients have been told. ``leaving``: a standby that is about to lose its data.
-    ``judged``: standbys that the control plane takes for useless."""
+    ``judged``: standbys that the control plane takes for useless. ``full``: the disk that they share is."""
 
     ha_type: HaType
     servers: dict[int, Server] = field(default_factory=dict[int, Server])
@@ -81,6 +32,7 @@ class World:
     refused: bool = False
     prepared: bool = False
     replicated: object = None
+    full: bool = False
     judged: set[int] = field(default_factory=set[int])
     commits: int = 0
     pids: int = 0
@@ -130,6 +82,7 @@ class World:
             refused=self.refused,
             prepared=self.prepared,
             replicated=leader is None or self.replicated == self.slots(),
+            full=self.full,
         )
 
     def _member(self, server: Server) -> Member:
