@@ -4,10 +4,10 @@ import resource
 from collections.abc import Iterator
 
 import pytest
-from api.conftest import client, engine, plane, settings
+from api.conftest import client, document, engine, plane, settings
 from router.conftest import open_directory, router
 
-__all__ = ["client", "engine", "many_files", "open_directory", "plane", "router", "settings"]
+__all__ = ["client", "document", "engine", "many_files", "open_directory", "plane", "router", "settings"]
 
 
 @pytest.fixture

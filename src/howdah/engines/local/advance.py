@@ -55,7 +55,7 @@ class Advance:
                 await self._beside(action, self._perform(scene, standby, action))
 
     async def _change_roles(self, scene: Scene, change: together.Transition) -> None:
-        await self.members.change_roles(self.spec, self.secrets, scene.view, change, self.received())
+        await self.members.succession.step(self.spec, self.secrets, scene.view, change, self.received())
 
     def _primary_step(self, scene: Scene) -> alone.Action | together.CatchUp | None:
         if self.spec.follows is None:

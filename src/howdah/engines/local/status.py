@@ -40,7 +40,7 @@ def status_of(
     if together.transition(scene.view) is not None:
         return replace(status, ready=False, settled=False, retry_after=None)
     if (lost := together.explain(scene.view)) is not None:
-        reason = members.refusal(spec.id) or lost
+        reason = members.succession.refusal(spec.id) or lost
         if primary is not None:
             reason = presentable(reason, members.machine.layout.of(primary.instance))
         status = replace(status, reason=reason)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import time
-from collections.abc import Coroutine, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from howdah.backup.wal import lsn
 from howdah.domain.errors import Unavailable
-from howdah.domain.failovers import RoleChange
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance, Role
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec
@@ -19,30 +14,22 @@ from howdah.engines.local import plan as alone
 from howdah.engines.local.actions.start import Following
 from howdah.engines.local.adoption import adopt
 from howdah.engines.local.archiving.received import Received
-from howdah.engines.local.archiving.receiver import SLOT
 from howdah.engines.local.archiving.receiving import Relay
 from howdah.engines.local.configuration import Configuration, configuration, max_connections
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.catching_up import CatchingUp
 from howdah.engines.local.members.copies import Copies
-from howdah.engines.local.members.failover import Known, fail_over, finish, prepare_switchover, switch_over, unfinished
+from howdah.engines.local.members.failover import unfinished
 from howdah.engines.local.members.leaving import discard, is_shared, retire
 from howdah.engines.local.members.membership import Membership, peers, slot_of, standby_arguments
 from howdah.engines.local.members.plan import Member, View
-from howdah.engines.local.members.replication import ensure_replication, expect_standbys, has_password
+from howdah.engines.local.members.replicating import Replicating
+from howdah.engines.local.members.succession import Succession
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
-from howdah.engines.local.record import encode_applied, read_applied
 from howdah.engines.local.room import is_full
-from howdah.engines.local.troubles import presentable
 from howdah.launcher.servers import Started
-from howdah.security.scram import verifier
-
-REFUSED_SECONDS = 5.0
-"""After a failover that was not possible, for how long the primary is tried as if there were no standbys."""
-
-PREPARED_SECONDS = 3.0
 
 PATIENT_SECONDS = 20.0
 """For how long a primary waits with its restart until its standbys are there again."""
@@ -77,24 +64,23 @@ class Followed:
 
 @dataclass(slots=True)
 class Members:
-    """``copies``: data directories being made. ``known``: what was last known of primaries. ``stale``: standbys whose
+    """``copies``: data directories being made. ``stale``: standbys whose
     data are of no use to them, and why. ``followed``: services with standbys or read replicas."""
 
     machine: Machine
     copies: Copies
     catching_up: CatchingUp = field(init=False)
-    known: dict[InstanceId, Known] = field(default_factory=dict[InstanceId, Known])
+    succession: Succession = field(init=False)
     stale: dict[InstanceId, str] = field(default_factory=dict[InstanceId, str])
     followed: dict[ServiceId, Followed] = field(default_factory=dict[ServiceId, "Followed"])
-    _refused: dict[ServiceId, tuple[float, str]] = field(default_factory=dict[ServiceId, tuple[float, str]])
-    _prepared: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
     _waiting: dict[ServiceId, float] = field(default_factory=dict[ServiceId, float])
     _relays: dict[ServiceId, InstanceId] = field(default_factory=dict[ServiceId, InstanceId])
-    _replicated: dict[InstanceId, object] = field(default_factory=dict[InstanceId, object])
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _replicating: Replicating = field(init=False)
 
     def __post_init__(self) -> None:
         self.catching_up = CatchingUp(self.machine)
+        self.succession = Succession(self.machine)
+        self._replicating = Replicating(self.machine)
 
     def look(self, spec: ServiceSpec, secrets: ServiceSecrets) -> Scene:
         machine, registry = self.machine, self.machine.registry
@@ -130,51 +116,16 @@ class Members:
             changes=registry.count_changes(spec.id) if len(instances) > 1 else 0,
             switchover=spec.switchover,
             accept_loss=spec.accept_loss,
-            refused=now < self._refused.get(spec.id, (0.0, ""))[0],
-            prepared=now < self._prepared.get(spec.id, 0.0),
+            refused=self.succession.refusal(spec.id) is not None,
+            prepared=self.succession.is_prepared(spec.id),
             full=is_full(machine.layout),
         )
         if (primary := view.primary) is not None:
-            view = replace(view, replicated=self._is_replicated(spec, secrets, membership, primary))
+            view = replace(view, replicated=self._replicating.is_done(spec, secrets, membership, primary))
         view = replace(view, patient=self._is_patient(spec.id, view, now))
         lead = next((one for one in upstream or instances if one.role is Role.PRIMARY), None)
         source = seen[lead.id] if lead is not None and lead.id in membership.up else None
         return Scene(membership, view, files, source)
-
-    async def change_roles(
-        self,
-        spec: ServiceSpec,
-        secrets: ServiceSecrets,
-        view: View,
-        step: together.Transition,
-        received: Received | None,
-    ) -> None:
-        """Who is the primary. ``received``: what its archive has of what it wrote; None without one.
-        Raises Unavailable, OSError."""
-        machine, primary = self.machine, view.primary
-        assert primary is not None
-        try:
-            match step:
-                case together.FailOver(cause):
-                    cause = presentable(cause, machine.layout.of(primary.instance))
-                    known = self.known.get(primary.instance.id, Known())
-                    change = await fail_over(machine, view, cause, known, received)
-                    await self._carry_password(spec, secrets, primary, change.new)
-                    if change.lost_bytes is None and change.position is not None and received is not None:
-                        self._in_background(self._count_loss(change, lsn(change.position), received))
-                case together.Prepare():
-                    await prepare_switchover(machine, view)
-                    self._prepared[spec.id] = time.monotonic() + PREPARED_SECONDS
-                case together.SwitchOver():
-                    self._prepared.pop(spec.id, None)
-                    change = await switch_over(machine, view)
-                    await self._carry_password(spec, secrets, primary, change.new)
-                case together.Promote():
-                    await finish(machine, primary)
-        except (Unavailable, OSError) as error:
-            self._refused[spec.id] = (time.monotonic() + REFUSED_SECONDS, str(error))
-            raise
-        self._refused.pop(spec.id, None)
 
     async def keep_up(self, spec: ServiceSpec, secrets: ServiceSecrets, scene: Scene, step: together.Upkeep) -> None:
         """What a primary does for its standbys. Raises Unavailable, OSError."""
@@ -184,18 +135,7 @@ class Members:
         assert running is not None
         match step:
             case together.Replicate():
-                await ensure_replication(
-                    *(machine, primary.instance, running.pid),
-                    verifier=await asyncio.to_thread(_verifier, spec, secrets),
-                    slots=self._slots(spec, scene.membership),
-                    kept=[SLOT],
-                )
-                for one in scene.view.standbys:
-                    if one.can_lead and one.seen.running is not None:
-                        others = scene.membership.others(one.instance)
-                        names = [slot_of(other.id) for other in others if other.id != primary.instance.id]
-                        await expect_standbys(machine, one.instance, one.seen.running.pid, names)
-                self._replicated[primary.instance.id] = self._replication(spec, secrets, scene.membership, primary)
+                await self._replicating.step(spec, secrets, scene.membership, scene.view)
             case together.AddStandby():
                 await machine.allocation.new(spec.id, Role.STANDBY)
             case together.Retire(member):
@@ -284,60 +224,15 @@ class Members:
         sockets = self.machine.layout.of(chosen.instance).sockets
         return Relay(Started(running.pid, running.started), sockets, chosen.instance.port)
 
-    def refusal(self, service: ServiceId) -> str | None:
-        """Why a change of the primary was not possible moments ago."""
-        until, why = self._refused.get(service, (0.0, ""))
-        return why if time.monotonic() < until else None
-
     def forget(self, service: ServiceId) -> None:
         self.followed.pop(service, None)
-        self._refused.pop(service, None)
-        self._prepared.pop(service, None)
+        self.succession.forget(service)
         self._waiting.pop(service, None)
         self._relays.pop(service, None)
 
-    async def _carry_password(
-        self, spec: ServiceSpec, secrets: ServiceSecrets, former: Member, new: InstanceId
-    ) -> None:
-        """What was set at the former primary has come to the new one, as a rule; then it need not be set again."""
-        machine = self.machine
-        instance = next(one for one in machine.registry.of(spec.id) if one.id == new)
-        running = observe(machine, instance).running
-        if running is None or former.seen.password_version != spec.password_version:
-            return
-        with suppress(Unavailable):
-            if await has_password(machine, instance, running.pid, secrets.password_verifier):
-                note = read_applied(machine.launcher.look(instance, running.pid).applied)
-                note = replace(note, password_version=spec.password_version)
-                await asyncio.to_thread(machine.launcher.note, instance, encode_applied(note))
-
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.succession.close()
         await self.copies.close()
-
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _count_loss(self, change: RoleChange, position: int, received: Received) -> None:
-        """What the former primary had written, and the new one never got. It takes longer than all the rest."""
-        if (end := await asyncio.to_thread(received.until, position)) is not None:
-            await self.machine.registry.complete(replace(change, lost_bytes=max(0, end - position)))
-
-    def _slots(self, spec: ServiceSpec, membership: Membership) -> list[str]:
-        followers: Iterable[Instance] = (one for other in spec.followers for one in self.machine.registry.of(other))
-        return sorted(slot_of(one.id) for one in (*membership.standbys, *followers))
-
-    def _replication(
-        self, spec: ServiceSpec, secrets: ServiceSecrets, membership: Membership, primary: Member
-    ) -> object:
-        running = primary.seen.running
-        process = (running.pid, running.started) if running is not None else None
-        slots = tuple(self._slots(spec, membership))
-        return process, slots, spec.followers, membership.up, secrets.replication_password
 
     def _is_patient(self, service: ServiceId, view: View, now: float) -> bool:
         """Whether a primary that is to be started again still waits until its standbys have been."""
@@ -345,16 +240,6 @@ class Members:
             self._waiting.pop(service, None)
             return True
         return now - self._waiting.setdefault(service, now) < PATIENT_SECONDS
-
-    def _is_replicated(
-        self, spec: ServiceSpec, secrets: ServiceSecrets, membership: Membership, primary: Member
-    ) -> bool:
-        if spec.follows is not None:
-            return True
-        if not secrets.replication_password:
-            return True  # It never had any, nor slots that the last control plane left.
-        noted = self._replicated.get(primary.instance.id)
-        return noted == self._replication(spec, secrets, membership, primary)
 
 
 def _wanted(spec: ServiceSpec, membership: Membership, instance: Instance, files: Configuration) -> Wanted:
@@ -371,12 +256,6 @@ def _wanted(spec: ServiceSpec, membership: Membership, instance: Instance, files
 
 def _is_up(seen: Observed) -> bool:
     return seen.running is not None and seen.running.phase is Phase.READY and not seen.running.suspended
-
-
-def _verifier(spec: ServiceSpec, secrets: ServiceSecrets) -> str:
-    """Always the same one, so that a server which has it is left as it is; the password is a random one."""
-    salt = hashlib.sha256(f"replication {spec.id.ubid}".encode()).digest()[:16]
-    return verifier(secrets.replication_password, salt=salt)
 
 
 def is_settled(scene: Scene) -> bool:

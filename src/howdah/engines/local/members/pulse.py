@@ -139,8 +139,8 @@ class _Pulse:
         return seen if seen.running is not None and seen.running.phase is Phase.READY else None
 
     def _note(self, primary: InstanceId, *, flushed: int | None = None, well_at: float | None = None) -> None:
-        before = self._members.known.get(primary, Known())
-        self._members.known[primary] = Known(flushed or before.flushed, well_at or before.well_at)
+        before = self._members.succession.known.get(primary, Known())
+        self._members.succession.known[primary] = Known(flushed or before.flushed, well_at or before.well_at)
 
 
 async def watch_members(members: Members, changed: Changed) -> None:
