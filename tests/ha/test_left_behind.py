@@ -12,6 +12,10 @@ from ha.service import with_standbys
 
 
 @pytest.mark.long
+@pytest.mark.fault(
+    what="A read replica needs WAL that its primary has not any more",
+    then="it is brought that from the archive, goes on from where it is, and can be read all the time",
+)
 @pytest.mark.parametrize("version", ["17", "18"])
 def test_it_goes_on_from_the_archive_and_is_not_copied_anew(new_server: Callable[..., Server], version: str) -> None:
     server = new_server(env={"HOWDAH_BACKUP_ARCHIVE": ""})
@@ -29,6 +33,10 @@ def test_it_goes_on_from_the_archive_and_is_not_copied_anew(new_server: Callable
 
 
 @pytest.mark.long
+@pytest.mark.fault(
+    what="The same, and there is no archive",
+    then="it is copied anew from its primary, and is `unavailable` until that is done",
+)
 def test_it_is_copied_anew_where_there_is_no_archive(server: Server) -> None:
     primary = with_standbys(server, "none")
     replica = replica_of(primary)
