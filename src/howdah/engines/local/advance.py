@@ -12,7 +12,7 @@ from howdah.engines.local.actions.copy import copy
 from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.members import Members, Scene
-from howdah.engines.local.members.plan import Member
+from howdah.engines.local.members.view import Member
 from howdah.engines.local.observed import Observed
 from howdah.engines.local.perform import perform
 from howdah.engines.local.restoring import Restorations

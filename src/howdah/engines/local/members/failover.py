@@ -20,7 +20,6 @@ from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.carrying import Carried, carry
 from howdah.engines.local.members.membership import slot_of
-from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.positions import Placed, final_positions
 from howdah.engines.local.members.replication import (
     begin_promotion,
@@ -29,6 +28,7 @@ from howdah.engines.local.members.replication import (
     position,
     sending,
 )
+from howdah.engines.local.members.view import Member, View
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Phase
 

@@ -12,8 +12,9 @@ from howdah.engines.local.actions.stop import kill
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.membership import slot_of
-from howdah.engines.local.members.plan import Member, View, is_useless
+from howdah.engines.local.members.plan import is_useless
 from howdah.engines.local.members.replication import sending
+from howdah.engines.local.members.view import Member, View
 
 HAND_OVER_SECONDS = 3.0
 """How long another standby may take to have what one that leaves may have acknowledged."""

@@ -23,9 +23,9 @@ from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.failover import unfinished
 from howdah.engines.local.members.leaving import discard, is_shared, retire
 from howdah.engines.local.members.membership import Membership, peers, slot_of, standby_arguments
-from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.replicating import Replicating
 from howdah.engines.local.members.succession import Succession
+from howdah.engines.local.members.view import Member, View
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed, Phase, Wanted
 from howdah.engines.local.room import is_full

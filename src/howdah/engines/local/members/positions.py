@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from howdah.domain.errors import Unavailable
 from howdah.engines.local.machine import Machine
-from howdah.engines.local.members.plan import Member
 from howdah.engines.local.members.replication import Position, position
+from howdah.engines.local.members.view import Member
 
 SETTLE_SECONDS = 2.0
 """How long a standby may take to have written, or replayed, what has reached it."""

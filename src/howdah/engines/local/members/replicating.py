@@ -13,8 +13,8 @@ from howdah.domain.services import ServiceSecrets, ServiceSpec
 from howdah.engines.local.archiving.receiver import SLOT
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.membership import Membership, slot_of
-from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.replication import ensure_replication, expect_standbys
+from howdah.engines.local.members.view import Member, View
 from howdah.engines.local.observed import Running
 from howdah.security.scram import verifier
 

@@ -17,8 +17,8 @@ from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members import plan as together
 from howdah.engines.local.members.failover import Known, fail_over, finish, prepare_switchover, switch_over
-from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.replication import has_password
+from howdah.engines.local.members.view import Member, View
 from howdah.engines.local.observe import observe
 from howdah.engines.local.record import encode_applied, read_applied
 from howdah.engines.local.troubles import presentable

@@ -14,8 +14,8 @@ from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Role
 from howdah.engines.local import plan as alone
 from howdah.engines.local.members import failover, leaving, plan
-from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.positions import Placed, furthest_first
+from howdah.engines.local.members.view import Member, View
 
 Steps: TypeAlias = Generator[str, None, None]
 

@@ -19,9 +19,9 @@ from howdah.engines.local.members import failover, leaving
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.failover import Known
 from howdah.engines.local.members.membership import slot_of
-from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.positions import Placed
 from howdah.engines.local.members.replication import Sending, Sent
+from howdah.engines.local.members.view import Member, View
 
 FLUSHED = 100
 

@@ -16,8 +16,8 @@ from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
 from howdah.engines.local.members import failover, plan
 from howdah.engines.local.members.failover import Known
-from howdah.engines.local.members.plan import Member, View
 from howdah.engines.local.members.positions import Placed
+from howdah.engines.local.members.view import Member, View
 from howdah.engines.local.observed import Observed, Phase, Running, Wanted
 
 upstreams = st.sampled_from([None, "20001", "20002"])

@@ -9,7 +9,8 @@ import pytest
 from howdah.domain.ids import InstanceId, ServiceId
 from howdah.domain.instances import Instance
 from howdah.engines.local import plan as alone
-from howdah.engines.local.members.plan import CatchUp, Member, replica_step
+from howdah.engines.local.members.plan import CatchUp, replica_step
+from howdah.engines.local.members.view import Member
 from howdah.engines.local.observed import Observed, Phase, Running, Wanted
 
 INSTANCE = Instance(InstanceId.new(), ServiceId.new(), 20001, None)

@@ -12,7 +12,7 @@ from unit.engines.local.members.servers import SERVICE, Config, Process, Server,
 
 from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
-from howdah.engines.local.members.plan import Member, View
+from howdah.engines.local.members.view import Member, View
 from howdah.engines.local.observed import Observed, Phase, Running, Wanted
 
 
