@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from howdah.backup.wal import ARCHIVED as WAL
@@ -113,7 +114,13 @@ class Layout:
         return self.run / hashlib.sha256(instance.uuid.bytes).hexdigest()[:8]
 
     def of(self, instance: Instance) -> InstancePaths:
-        return InstancePaths(self.home(instance.service, instance.id), self.sockets(instance.id))
+        return _paths(self, instance.service, instance.id)
+
+
+@lru_cache(maxsize=4096)
+def _paths(layout: Layout, service: ServiceId, instance: InstanceId) -> InstancePaths:
+    """Remembered: each look at a server asks for them."""
+    return InstancePaths(layout.home(service, instance), layout.sockets(instance))
 
 
 def layout(settings: Settings, *, privileged: bool) -> Layout:

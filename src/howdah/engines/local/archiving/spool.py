@@ -96,9 +96,9 @@ class Spool:
         growing: the segment that it writes, as far as that is known."""
         # Plain strings: this is asked of every service once a second, and paths are dear.
         home = str(self.home)
-        wal = f"{home}/wal"
-        paths = (wal, f"{home}/receiver.log", *((f"{wal}/{growing.name}{PARTIAL}",) if growing else ()))
-        return tuple(_modified(path) for path in paths)
+        # The segment that grows is renamed once it is complete; its directory is asked only where there is none.
+        written = f"{home}/wal" if growing is None else f"{home}/wal/{growing.name}{PARTIAL}"
+        return _modified(written), _modified(f"{home}/receiver.log")
 
     def begin_anew(self) -> None:
         """Forget the WAL that is here: the server cannot go on from it. Raises OSError."""
