@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from engine.archived import archive_is, archived, backed_up, moment, timeline
-from engine.drilled import drilled, left, servers, with_rows
+from engine.drilled import done, drilled, left, servers, with_rows
 from engine.local import QUICK_PROBE, Rig, connect, query, remove, settle, until
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.confined import can_confine
 from howdah.backup.errors import NotRestorableError, StoreError
 from howdah.backup.wal import StoredWal
-from howdah.domain.drills import ComparedTable
+from howdah.domain.drills import ComparedTable, DrillResult
 from howdah.domain.errors import Unavailable
 from howdah.domain.services import ServiceStatus
 from howdah.domain.settings import BackupSettings
@@ -206,3 +207,25 @@ async def test_where_nothing_can_be_confined_a_drill_is_refused(engine: LocalEng
 async def test_there_must_be_something_to_restore(engine: LocalEngine):
     with pytest.raises(NotRestorableError, match="no base backup is completed"):
         await engine.drill(timeline(archived()))
+
+
+async def test_one_asked_for_while_the_last_is_being_stored_is_another_one(
+    rig: Rig, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, stored, go_on = archived(), threading.Event(), threading.Event()
+    put = TimelineArchive.put_drill
+
+    def slowly(archive: TimelineArchive, result: DrillResult) -> None:
+        put(archive, result)
+        stored.set()
+        assert go_on.wait(30)
+
+    await backed_up(engine, source)
+    monkeypatch.setattr(TimelineArchive, "put_drill", slowly)
+    first = await engine.drill(timeline(source))
+    assert await asyncio.to_thread(stored.wait, 60)
+    asked = asyncio.create_task(engine.drill(timeline(source)))
+    await asyncio.wait([asked], timeout=0.3)
+    go_on.set()
+    assert await asked > first
+    assert (await done(rig, engine, source)).started_at == await asked

@@ -34,7 +34,7 @@ TICK = 10.0
 FIRST_WAIT, LONGEST_WAIT = 60.0, 6 * 3600.0
 """Seconds until one that could not be done is tried again."""
 
-_ABANDON_SECONDS = 1.0
+_ABANDON_SECONDS, _ENDING_SECONDS = 1.0, 0.1
 _UNCONFINED = (
     "drills need a kernel with Landlock (5.13 or later, not switched off): without it what tenants wrote would run with"
     " all rights of the control plane"
@@ -48,7 +48,8 @@ class _AbandonedError(Exception):
 
 @dataclass(slots=True)
 class _Work:
-    """``asked``: somebody has asked for it since it failed. reading: the archive, now."""
+    """``asked``: somebody has asked for it since it failed. reading: the archive, now. ending: what it found is being
+    stored; whoever asks now wants another one."""
 
     timeline: TimelineId
     started_at: datetime
@@ -59,6 +60,7 @@ class _Work:
     done: float = 0.0
     problem: str | None = None
     reading: bool = False
+    ending: bool = False
 
     def progress(self, doing: str, done: float) -> None:
         self.doing, self.done = doing, done
@@ -108,7 +110,9 @@ class Drills:
         """
         if not can_confine():
             raise Unavailable(_UNCONFINED)
-        if (work := self._works.get(timeline)) is None:
+        while (work := self._works.get(timeline)) is not None and work.ending and work.task is not None:
+            await asyncio.wait([work.task], timeout=_ENDING_SECONDS)
+        if work is None:
             if not await self._archives.bases(timeline):
                 raise NotRestorableError("nothing can be restored yet: no base backup is completed")
             work = self._works.get(timeline) or self._begin(timeline)
@@ -197,6 +201,7 @@ class Drills:
             if self._journal is not None:
                 await self._journal.ended(work.timeline, result)
             # Last: what is not in the archive is done again, and what was found is told again.
+            work.ending = True
             await run_whole(self._archives.archive.timeline(work.timeline).put_drill, result)
         except _AbandonedError:
             return True
@@ -208,7 +213,7 @@ class Drills:
             _log.warning("a drill could not be done", timeline=work.timeline.ubid, reason=work.problem)
             return False
         finally:
-            work.reading = False
+            work.reading = work.ending = False
         self._last[work.timeline] = result.started_at
         _say(work.timeline, result)
         return True
