@@ -170,7 +170,7 @@ def test_it_leaks_no_file_and_stops_as_before(router: RouterProcess, postgres_18
         files = router.open_files()
         for _ in range(3):
             renew(router)
-        assert router.open_files() == files
+        assert router.open_files() <= files  # The first count may have one that was being closed.
     assert router.stop() == 0
 
 
