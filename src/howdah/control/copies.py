@@ -91,12 +91,13 @@ def put_back(state: Path, key_file: Path, parts: Mapping[str, bytes]) -> list[Pa
         try:
             if AUTHORITY in parts:
                 api_tls_directory(state).mkdir(mode=0o700, exist_ok=True)
-                api_certificate_file(state).unlink(missing_ok=True)  # Another CA's perhaps: the API makes one.
             for name, content in parts.items():
                 _write(asides[name], content)
             with Store(asides[STORE]) as store:
                 open_vault(store, asides[KEYS])
             kept = _keep(targets[name] for name in parts)
+            if AUTHORITY in parts:
+                api_certificate_file(state).unlink(missing_ok=True)  # Another CA's perhaps: the API makes one.
             for name in sorted(
                 parts, key=lambda name: name == STORE
             ):  # the store last: until then the old one is there
