@@ -12,6 +12,7 @@ from howdah.domain.drills import Drilled, DrillProgress
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.members import MemberStatus
+from howdah.domain.metrics import ServerMetrics
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Removal
@@ -22,7 +23,8 @@ class FakeEngine:
     ``restoring``: how far those are that are made from a backup, and ``reason`` is then what is being done.
     ``earliest``, ``bases``, ``archive``: what is known of backups. ``refusal``: why nothing can be restored.
     ``outage``: why the archive cannot be asked. ``drilled``: what drills have found. ``member_list``: the servers of
-    every service. ``stored``: bytes that each has stored. ``memory``: GiB that servers may have together."""
+    every service. ``stored``: bytes that each has stored. ``memory``: GiB that servers may have together. ``measured``:
+    of every server, and how often that was asked."""
 
     def __init__(self) -> None:
         self.held = False
@@ -38,6 +40,8 @@ class FakeEngine:
         self.member_list: list[MemberStatus] = []
         self.stored = 0
         self.memory: int | None = None
+        self.measured = ServerMetrics()
+        self.measurements = 0
 
     async def start(self) -> None: ...
 
@@ -102,6 +106,10 @@ class FakeEngine:
 
     async def stored_bytes(self, service: ServiceId) -> int:  # noqa: ARG002
         return self.stored
+
+    async def metrics(self, service: ServiceId) -> ServerMetrics:  # noqa: ARG002
+        self.measurements += 1
+        return self.measured
 
     async def drill(self, timeline: TimelineId) -> datetime:  # noqa: ARG002
         self._reach()

@@ -359,6 +359,7 @@ async def test_a_service_without_backups_has_nothing_to_restore(client: Client, 
         "problem": None,
         "waitingBytes": 0,
         "lagSeconds": 0.0,
+        "spoolBytes": 0,
         "storedBytes": 0,
         "backups": [],
     }
@@ -374,6 +375,7 @@ async def test_window_gaps_problem_and_backups_are_told_in_full(client: Client, 
         problem="the spool is full",
         waiting_bytes=1 << 40,
         lag_seconds=61.25,
+        spool_bytes=1 << 42,
         stored_bytes=1 << 41,
     )
     shown = await client.result("GET", f"{own(service)}/backups")
@@ -392,6 +394,7 @@ async def test_window_gaps_problem_and_backups_are_told_in_full(client: Client, 
         "problem": "the spool is full",
         "waitingBytes": 1 << 40,
         "lagSeconds": 61.25,
+        "spoolBytes": 1 << 42,
         "storedBytes": 1 << 41,
         "backups": [
             {

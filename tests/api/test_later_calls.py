@@ -14,10 +14,8 @@ LATER = [
     ("PATCH", "/postgres/{id}/config"),
     ("GET", "/postgres/{id}/logs"),
     ("GET", "/postgres/{id}/metrics"),
-    ("GET", "/postgres/{id}/prometheus"),
     ("GET", "/postgres/{id}/slowQueryPatterns"),
     ("GET", "/postgres/{id}/slowQueryPatterns/7"),
-    ("GET", "/postgres/prometheus"),
 ]
 
 

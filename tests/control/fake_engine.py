@@ -13,6 +13,7 @@ from howdah.domain.errors import HowdahError
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
 from howdah.domain.instances import Instance, InstanceRegistry
 from howdah.domain.members import MemberStatus
+from howdah.domain.metrics import ServerMetrics
 from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.states import ServiceState
 from howdah.engines.protocol import Removal
@@ -204,6 +205,9 @@ class FakeEngine:
 
     async def stored_bytes(self, service: ServiceId) -> int:  # noqa: ARG002
         return self.stored
+
+    async def metrics(self, service: ServiceId) -> ServerMetrics:  # noqa: ARG002
+        return ServerMetrics()
 
     async def drill(self, timeline: TimelineId) -> datetime:  # noqa: ARG002
         return datetime.now(UTC)

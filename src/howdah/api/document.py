@@ -18,6 +18,7 @@ from howdah.api.schemas.terms import Schema
 from howdah.api.versions import HEADER
 from howdah.domain.organizations import ApiVersion
 from howdah.domain.states import ServiceState
+from howdah.observability.exposition import CONTENT_TYPE
 
 _DESCRIPTION = (
     "Postgres services on your own machines. Every call wants HTTP Basic (key id, key secret); every answer is JSON"
@@ -156,6 +157,9 @@ def _result(operation: Operation) -> Schema:
         disposition = {"Content-Disposition": {"schema": terms.TEXT}}
         content = {"application/x-pem-file": {"schema": terms.TEXT}}
         return {"description": "PEM certificates", "headers": disposition, "content": content}
+    if operation.result == "Exposition":
+        content = {CONTENT_TYPE.partition(";")[0]: {"schema": terms.TEXT}}
+        return {"description": "Metrics in Prometheus' text format", "content": content}
     result = terms.reference(operation.result)
     paged = "cursor" in operation.query
     return _success(terms.array(result) if operation.many else result, paged=paged)

@@ -16,6 +16,7 @@ from howdah.api.calls import (
     organizations,
     own,
     patching,
+    prometheus,
     services,
 )
 from howdah.api.operation import Access, Operation
@@ -40,7 +41,8 @@ _SERVICE = _SERVICES + "/{postgresId}"
 # fmt: off
 OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", _SERVICES + "/prometheus", "postgresOrgPrometheusGet", PROMETHEUS,
-              "Metrics of all services of the organization"),
+              "Metrics of all services of the organization", prometheus.get_organization_metrics,
+              result="Exposition"),
     Operation("GET", _SERVICE, "postgresServiceGet", POSTGRES,
               "Get a service", services.get_service, result="PostgresService"),
     Operation("GET", _SERVICES, "postgresServiceGetList", POSTGRES,
@@ -80,7 +82,8 @@ OPERATIONS: tuple[Operation, ...] = (
               "Update the configuration", access=Access.WRITE, activity=Done.SERVICE_UPDATE_CONFIGURATION),
     Operation("GET", _SERVICE + "/logs", "postgresLogsGetList", POSTGRES, "Read the logs"),
     Operation("GET", _SERVICE + "/metrics", "postgresInstanceMetricsGet", POSTGRES, "Read metrics over time"),
-    Operation("GET", _SERVICE + "/prometheus", "postgresInstancePrometheusGet", PROMETHEUS, "Metrics of a service"),
+    Operation("GET", _SERVICE + "/prometheus", "postgresInstancePrometheusGet", PROMETHEUS,
+              "Metrics of a service", prometheus.get_service_metrics, result="Exposition"),
     Operation("GET", _SERVICE + "/slowQueryPatterns", "slowQueryPatternsGetList", POSTGRES, "List slow queries"),
     Operation("GET", _SERVICE + "/slowQueryPatterns/{queryId}", "slowQueryPatternGet", POSTGRES, "Get a slow query"),
     Operation("GET", "/v1/organizations", "organizationGetList", ORGANIZATION,

@@ -21,6 +21,7 @@ from howdah.domain.ids import ServiceId
 from howdah.domain.keys import KeyChange, NewApiKey
 from howdah.domain.members import MemberStatus
 from howdah.domain.memory import Memory
+from howdah.domain.metrics import ServiceMetrics
 from howdah.domain.organizations import ApiKey, Organization
 from howdah.domain.services import NewService, Service, ServiceChange
 from howdah.domain.settings import Settings
@@ -88,6 +89,13 @@ class MembersLike(Protocol):
     async def promote(self, organization: UUID, id: ServiceId, by: Act) -> Service: ...
 
 
+class MetricsLike(Protocol):
+    """What is measured of services."""
+
+    async def of(self, organization: UUID, id: ServiceId) -> ServiceMetrics: ...
+    async def of_all(self, organization: UUID) -> list[ServiceMetrics]: ...
+
+
 class DeletedLike(Protocol):
     """Deleted services whose backups are kept."""
 
@@ -142,6 +150,8 @@ class PlaneLike(Protocol):
     def backups(self) -> BackupsLike: ...
     @property
     def members(self) -> MembersLike: ...
+    @property
+    def metrics(self) -> MetricsLike: ...
     @property
     def deleted(self) -> DeletedLike: ...
     @property

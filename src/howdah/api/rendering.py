@@ -128,6 +128,7 @@ def archive(found: ArchiveStatus) -> dict[str, Any]:
         "problem": found.problem,
         "waitingBytes": found.waiting_bytes,
         "lagSeconds": round(found.lag_seconds, 3),
+        "spoolBytes": found.spool_bytes,
         "storedBytes": found.stored_bytes,
         "backups": [_full_backup(base) for base in reversed(found.bases)],
     }
@@ -171,6 +172,7 @@ def _backup_health(found: ArchiveStatus, drills: Sequence[DrillResult], now: dat
         "latestWalTime": None if found.window is None else rounded_up(found.window.latest),
         "lagSeconds": round(found.lag_seconds, 3),
         "waitingBytes": found.waiting_bytes,
+        "spoolBytes": found.spool_bytes,
         "storedBytes": found.stored_bytes,
         "lastDrillAt": timestamp(drills[0].started_at) if drills else None,
         "lastVerifiedRestoreAt": None if verified is None else timestamp(verified.started_at),

@@ -21,12 +21,13 @@ _PAGE = 8192
 class Packing:
     """One segment, packed as it is received, so that each byte is packed once however often it is put into the archive.
 
-    content: what is packed so far. stored: how many bytes of that are in the archive.
+    content: what is packed so far. stored: how many bytes of that are in the archive. length: how many bytes of the
+    segment are packed.
     """
 
     content: bytes = b""
     stored: int = 0
-    _length: int = 0
+    length: int = 0
     _sum: int = 0
     _inode: int | None = None
 
@@ -40,7 +41,7 @@ class Packing:
             if (inode := os.fstat(handle).st_ino) != self._inode:
                 self._begin_anew()
                 self._inode = inode
-            received = _received(handle, self._length)
+            received = _received(handle, self.length)
             # Read only now: what is before a byte that is there has been written, though maybe after the look at it.
             self._take(handle, received)
         finally:
@@ -51,25 +52,34 @@ class Packing:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(handle).st_size
-            if size < self._length or _sum(handle, self._length) != self._sum:
+            if size < self.length or _sum(handle, self.length) != self._sum:
                 self._begin_anew()  # It was not the same file that grew.
             self._take(handle, size)
         finally:
             os.close(handle)
 
     def _begin_anew(self) -> None:
-        self.content, self.stored, self._length, self._sum = b"", 0, 0, 0
+        self.content, self.stored, self.length, self._sum = b"", 0, 0, 0
 
     def _take(self, handle: int, until: int) -> None:
         """One frame of what is there before ``until``."""
-        if until <= self._length:
+        if until <= self.length:
             return
-        frame = _compressor().compressobj(size=until - self._length)
+        frame = _compressor().compressobj(size=until - self.length)
         parts, known = [self.content], self._sum
-        for block in _blocks(handle, self._length, until):
+        for block in _blocks(handle, self.length, until):
             parts.append(frame.compress(block))
             known = zlib.crc32(block, known)
-        self.content, self._length, self._sum = b"".join((*parts, frame.flush())), until, known
+        self.content, self.length, self._sum = b"".join((*parts, frame.flush())), until, known
+
+
+def received_bytes(path: Path, since: int = 0) -> int:
+    """How much of a segment that is being received has come, of which ``since`` is known to have. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _received(handle, since)
+    finally:
+        os.close(handle)
 
 
 def pack(content: bytes) -> bytes:

@@ -16,9 +16,9 @@ from howdah.control.services import Services
 from howdah.control.vault import Kind, Vault
 from howdah.domain.activities import ActivityType, Deed
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
-from howdah.domain.drills import Drilled, DrillResult
+from howdah.domain.drills import Drilled
 from howdah.domain.errors import BadRequest, NotFound, Unavailable
-from howdah.domain.health import Health, judge
+from howdah.domain.health import Health, Known, judge
 from howdah.domain.ids import ServiceId
 from howdah.domain.moments import text
 from howdah.domain.names import check_name
@@ -88,7 +88,8 @@ class Backups:
 
     async def health(self, organization: UUID, id: ServiceId) -> Health:
         """Raises NotFound."""
-        return await self._judge(self._services.stored(organization, id).service)
+        known = await self.known(organization, id)
+        return self.judge(self._services.stored(organization, id).service, known)
 
     async def health_of_all(self, organization: UUID) -> list[tuple[Service, Health]]:
         """Of all its services, oldest first."""
@@ -103,20 +104,22 @@ class Backups:
         found = await asyncio.gather(*map(judged, self._services.list(organization)))
         return [one for one in found if one is not None]
 
-    async def _judge(self, service: Service) -> Health:
-        archive: ArchiveStatus | None = None
-        drills: Sequence[DrillResult] = ()
-        unknown: str | None = None
-        if self._settings.enabled:
-            try:
-                archive = await self.status(service.organization, service.id)
-                drills = (await self.drills(service.organization, service.id)).results
-            except Unavailable as error:
-                unknown = str(error)
+    async def known(self, organization: UUID, id: ServiceId) -> Known:
+        """What the archive says of a service. Raises NotFound."""
+        if not self._settings.enabled:
+            return Known()
+        try:
+            archive = await self.status(organization, id)
+            return Known(archive, (await self.drills(organization, id)).results)
+        except Unavailable as error:
+            return Known(unknown=str(error))
+        except BadRequest as error:
+            return Known(damage=str(error))
+
+    def judge(self, service: Service, known: Known) -> Health:
+        """How well a service is, by what was ``known`` of its backups."""
         interval = timedelta(hours=self._settings.interval_hours)
-        return judge(
-            service.state, service.state_reason, archive, drills, unknown=unknown, interval=interval, now=self._clock()
-        )
+        return judge(service.state, service.state_reason, known, interval=interval, now=self._clock())
 
     def under_way(self, organization: UUID, id: ServiceId) -> datetime | None:
         """When the base backup that is being taken began; None while none is. Raises NotFound."""

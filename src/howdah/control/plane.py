@@ -23,14 +23,23 @@ from howdah.control.effects import Effects
 from howdah.control.host import Host
 from howdah.control.lock import hold
 from howdah.control.members import Members
+from howdah.control.metrics import Metrics
 from howdah.control.passes import Passes
-from howdah.control.paths import bootstrap_file, lock_file, routes_file, secrets_key_file, store_file
+from howdah.control.paths import (
+    bootstrap_file,
+    lock_file,
+    router_directory,
+    routes_file,
+    secrets_key_file,
+    store_file,
+)
 from howdah.control.publisher import Publisher
 from howdah.control.reconciler import Reconciler
 from howdah.control.removals import Removals
 from howdah.control.resolution import Resolution, client_address
 from howdah.control.router_process import RouterProcess
 from howdah.control.services import Services
+from howdah.control.traffic import TrafficCounts
 from howdah.control.vault import open_vault
 from howdah.domain.catalog import Catalog, default_catalog
 from howdah.domain.drills import DrillJournal
@@ -74,6 +83,7 @@ class ControlPlane:
     services: Services
     backups: Backups
     members: Members
+    metrics: Metrics
     deleted: DeletedServices
     reconciler: Reconciler
     schedule: CertificateSchedule
@@ -183,6 +193,8 @@ class ControlPlane:
         )
         self.members = Members(self.store, vault, self._clock, engine, self.services)
         self.backups = Backups(self.store, vault, self._clock, engine, self.services, settings)
+        traffic = TrafficCounts(router_directory(state)) if self._with_router else None
+        self.metrics = Metrics(self._clock, engine, self.services, self.backups, traffic)
         self.deleted = DeletedServices(self.store, self._clock, engine, self.services, settings)
         if self._with_router:
             await self._start_router()

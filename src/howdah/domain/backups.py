@@ -73,8 +73,9 @@ class Window:
 @dataclass(frozen=True, slots=True)
 class ArchiveStatus:
     """How the archiving of one timeline is. window: None while nothing can be restored. under_way: when the base backup
-    that is being taken began. problem: why it does not go on, in words. waiting_bytes: WAL that is on its way;
-    lag_seconds: how much newer the newest of it is than what the archive has. stored_bytes: all that is there."""
+    that is being taken began. problem: why it does not go on, in words. waiting_bytes: WAL that was
+    received and is not there yet; lag_seconds: how much newer the newest of it is than what the archive has.
+    spool_bytes: what its spool takes on disk. stored_bytes: all that is in the archive."""
 
     bases: tuple[BaseBackup, ...]
     window: Window | None
@@ -82,6 +83,7 @@ class ArchiveStatus:
     problem: str | None = None
     waiting_bytes: int = 0
     lag_seconds: float = 0.0
+    spool_bytes: int = 0
     stored_bytes: int = 0
 
 

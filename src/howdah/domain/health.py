@@ -28,6 +28,18 @@ class HealthStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the backups of a service. archive: None where they are off or it is out of reach. drills: newest
+    first. unknown: why nobody knows how the archive is, in words. damage: what of it is damaged, so that nothing more is
+    known."""
+
+    archive: ArchiveStatus | None = None
+    drills: tuple[DrillResult, ...] = ()
+    unknown: str | None = None
+    damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """At the time ``at`` (UTC). reasons: in words; none when it is ok. archive: None where backups are off or it is out
     of reach. drills: newest first."""
@@ -40,22 +52,12 @@ class Health:
     at: datetime
 
 
-def judge(
-    state: ServiceState,
-    reason: str | None,
-    archive: ArchiveStatus | None,
-    drills: Sequence[DrillResult] = (),
-    *,
-    unknown: str | None = None,
-    interval: timedelta,
-    now: datetime,
-) -> Health:
-    """``reason``: of the state. ``drills``: newest first. ``unknown``: why nobody knows how the archive is, in words.
-    ``interval``: between two base backups."""
-    found = [*_of_service(state, reason), *_of_archive(archive, unknown, interval, now), *_of_drills(drills)]
+def judge(state: ServiceState, reason: str | None, known: Known, *, interval: timedelta, now: datetime) -> Health:
+    """``reason``: of the state. ``interval``: between two base backups."""
+    found = [*_of_service(state, reason), *_of_archive(known, interval, now), *_of_drills(known.drills)]
     critical = any(status is HealthStatus.CRITICAL for status, _ in found)
     status = HealthStatus.CRITICAL if critical else HealthStatus.WARNING if found else HealthStatus.OK
-    return Health(status, tuple(words for _, words in found), state, archive, tuple(drills), now)
+    return Health(status, tuple(words for _, words in found), state, known.archive, known.drills, now)
 
 
 def _of_service(state: ServiceState, reason: str | None) -> Iterator[tuple[HealthStatus, str]]:
@@ -63,12 +65,12 @@ def _of_service(state: ServiceState, reason: str | None) -> Iterator[tuple[Healt
         yield HealthStatus.CRITICAL, f"the service is unavailable: {reason or 'no reason is known'}"
 
 
-def _of_archive(
-    archive: ArchiveStatus | None, unknown: str | None, interval: timedelta, now: datetime
-) -> Iterator[tuple[HealthStatus, str]]:
-    if unknown is not None:
-        yield HealthStatus.WARNING, unknown
-    if archive is None:
+def _of_archive(known: Known, interval: timedelta, now: datetime) -> Iterator[tuple[HealthStatus, str]]:
+    if known.unknown is not None:
+        yield HealthStatus.WARNING, known.unknown
+    if known.damage is not None:
+        yield HealthStatus.CRITICAL, f"the archive is damaged: {known.damage}"
+    if (archive := known.archive) is None:
         return
     if archive.window is None:
         yield HealthStatus.WARNING, "nothing can be restored yet: no base backup is completed"

@@ -11,6 +11,7 @@ from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.drills import Drilled
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.members import MemberStatus
+from howdah.domain.metrics import ServerMetrics
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 
 
@@ -95,6 +96,10 @@ class Engine(Protocol):
 
     async def stored_bytes(self, service: ServiceId) -> int:
         """What it has stored, its WAL included. Raises Unavailable while it cannot be asked."""
+        ...
+
+    async def metrics(self, service: ServiceId) -> ServerMetrics:
+        """What is measured of the server that its clients reach."""
         ...
 
     async def drill(self, timeline: TimelineId) -> datetime:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _DELETED = " (deleted)"
+_KIB = (b"RssAnon", b"RssShmem")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,30 @@ def state_of(pid: int) -> str | None:
 def started_at(pid: int) -> int:
     """When a process began, in clock ticks since boot. Raises FileNotFoundError, ProcessLookupError."""
     return int(_stat(pid)[19])
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTicks:
+    """CPU of a process and of its children that have ended, and when it began, in clock ticks."""
+
+    user: int
+    system: int
+    started: int
+
+
+def cpu_ticks(pid: int) -> CpuTicks:
+    """Raises FileNotFoundError, ProcessLookupError."""
+    fields = _stat(pid)
+    user, system, of_children_user, of_children_system = map(int, fields[11:15])
+    return CpuTicks(user + of_children_user, system + of_children_system, int(fields[19]))
+
+
+def memory_of(pid: int) -> tuple[int, int]:
+    """Bytes in memory that a process has alone, and that it shares with others, files left out. Raises OSError."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        lines = file.read(8192).split(b"\n")
+    kib = {name: int(value.split()[0]) for name, _, value in (line.partition(b":") for line in lines) if name in _KIB}
+    return kib.get(b"RssAnon", 0) << 10, kib.get(b"RssShmem", 0) << 10
 
 
 def uid_of(pid: int) -> int:

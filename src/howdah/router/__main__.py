@@ -22,6 +22,7 @@ from howdah.router.log import Log
 from howdah.router.loop import Router, Told
 from howdah.router.session import Context, Limits
 from howdah.router.table import RouteTable
+from howdah.router.tally import Tally, tally_file
 from howdah.router.workers import Workers
 
 SPARE_FILES = 160
@@ -58,10 +59,11 @@ def main() -> int:
         return 1
     addresses = list(dict.fromkeys(listener.getsockname()[0] for listener in listeners))
     log.info("listening", port=port, addresses=addresses, connections=limits.connections, workers=arguments.workers)
+    tallies = [tally_file(arguments.status_file, worker) for worker in range(arguments.workers)]
     if arguments.workers == 1:
-        router = Router(listeners, Context.of(table, LiveConnections(), limits, log), claim)
+        router = Router(listeners, Context.of(table, LiveConnections(), limits, log), Tally(tallies[0], log), claim)
     else:
-        router = Workers(groups, table, limits, claim, log)
+        router = Workers(groups, table, limits, tallies, claim, log)
     if before is not None:
         router.revive(before.pairs)
         log.info("renewed", connections=len(before.pairs))

@@ -38,6 +38,7 @@ class LiveConnections:
         self._pairs: set[Pair] = set()
         self._servers: dict[str, Counter[Address]] = {}
         self._loads: Counter[Address] = Counter()
+        self._moved: dict[str, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -70,6 +71,7 @@ class LiveConnections:
 
     def remove(self, pair: Pair) -> None:
         self._pairs.discard(pair)
+        _move(self._moved, pair)
         if self._seat is not None:
             self._seat.leave(self._places.pop(pair))
         servers = self._servers[pair.address]
@@ -78,6 +80,19 @@ class LiveConnections:
             del self._servers[pair.address]
         _take_one(self._loads, pair.server_address)
         self.depart()
+
+    def moved(self) -> dict[str, tuple[int, int]]:
+        """Bytes from clients and to them, by the keys of routes, of connections that have ended and of those that
+        live."""
+        total = dict(self._moved)
+        for pair in self._pairs:
+            _move(total, pair)
+        return total
+
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """What went through for services that are gone."""
+        for service in [service for service in self._moved if gone(service)]:
+            del self._moved[service]
 
     @contextmanager
     def dialling(self, server: Address) -> Generator[None]:
@@ -120,6 +135,11 @@ class LiveConnections:
         for pair in vanished:
             pair.close()
         return len(vanished)
+
+
+def _move(total: dict[str, tuple[int, int]], pair: Pair) -> None:
+    received, sent = total.get(pair.service, (0, 0))
+    total[pair.service] = received + pair.client.moved, sent + pair.server.moved
 
 
 def _take_one(counter: Counter[Address], server: Address) -> None:

@@ -20,6 +20,7 @@ from howdah.router.live import client_address
 from howdah.router.poller import Poller
 from howdah.router.session import Context, Routed, Session, refuse_overload, session
 from howdah.router.splice import Pair
+from howdah.router.tally import Tally
 from howdah.router.waits import Wait, Woken
 
 TABLE_SECONDS = 0.01
@@ -64,9 +65,12 @@ class _Running:
 class Router:
     """``claim``: what it loses when nobody could find it any more; a worker's is looked after by who started it."""
 
-    def __init__(self, listeners: Sequence[socket.socket], context: Context, claim: Claim | None = None) -> None:
+    def __init__(
+        self, listeners: Sequence[socket.socket], context: Context, tally: Tally, claim: Claim | None = None
+    ) -> None:
         self._listeners = listeners
         self._context = context
+        self._tally = tally
         self._claim = claim
         self._poller = Poller()
         self._sessions: dict[_Running, None] = {}  # the oldest first
@@ -97,6 +101,7 @@ class Router:
                 self._next_round = now + self._round(now)
             self._poller.wait(max(0.0, self._next_round - now))
         self._end_sessions()
+        self._tally.tell(time.monotonic(), self._context.live.moved())
         if not self._renew_by:
             self._close()
             return Told.STOP
@@ -147,12 +152,15 @@ class Router:
         changed = self._context.table.generation != self._generation
         if changed:
             self._generation = self._context.table.generation
+            self._context.live.forget(self._context.table.is_gone)
             if closed := self._context.live.close_misrouted(self._context.table.leads_to):
                 self._context.log.info("closed_misrouted", connections=closed)
         if now >= self._next_search:
             self._next_search = now + self._context.limits.peer / SEARCHES
             if closed := self._context.live.close_vanished(self._context.limits.peer):
                 self._context.log.info("closed_vanished", connections=closed)
+        if self._tally.is_due(now):
+            self._tally.tell(now, self._context.live.moved())
         if self._claim is not None and self._claim.is_lost(now) and not self._context.live.clients():
             self._context.log.warning("abandoned")
             self._told = Told.STOP

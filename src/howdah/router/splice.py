@@ -23,6 +23,7 @@ class Side:
         "_recv_into",
         "fd",
         "finishing",
+        "moved",
         "open",
         "other",
         "pair",
@@ -37,6 +38,8 @@ class Side:
         self.pair = pair
         self.other: Side = self
         self.unsent: memoryview | None = None
+        self.moved = 0
+        """Bytes that have come from here."""
         self.open = True
         """False when it has said that it sends nothing more."""
         self.finishing = False
@@ -68,6 +71,7 @@ class Side:
             other.finish()
             self.listen()
             return
+        self.moved += count
         try:
             sent = other.send(BUFFER[:count])
         except BlockingIOError:

@@ -48,6 +48,10 @@ class RouteTable:
         """The route of a hostname in lower case."""
         return self._by_name.get(name)
 
+    def is_gone(self, service: str) -> bool:
+        """Whether no route has that key any more."""
+        return service not in self._by_service
+
     def leads_to(self, service: str, server: Address) -> bool:
         """Whether the service is served by that server now."""
         route = self._by_service.get(service)

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from howdah.router.census import Census
@@ -27,6 +28,7 @@ from howdah.router.loop import RENEW_SECONDS, Router, Told
 from howdah.router.passing import receive_pairs, send_pairs
 from howdah.router.session import Context, Limits
 from howdah.router.table import RouteTable
+from howdah.router.tally import Tally
 
 LEAVE_SECONDS = 3.0
 """For a worker to end, or to hand its connections over, beyond what it waits for clients."""
@@ -44,14 +46,21 @@ class _Worker:
 
 
 class Workers:
-    """``listeners``: those of each worker."""
+    """``listeners``: those of each worker; ``tallies``: its file."""
 
     def __init__(
-        self, listeners: Sequence[Sequence[socket.socket]], table: RouteTable, limits: Limits, claim: Claim, log: Log
+        self,
+        listeners: Sequence[Sequence[socket.socket]],
+        table: RouteTable,
+        limits: Limits,
+        tallies: Sequence[Path],
+        claim: Claim,
+        log: Log,
     ) -> None:
         self._listeners = listeners
         self._table = table
         self._limits = limits
+        self._tallies = tallies
         self._claim = claim
         self._log = log
         self._pairs: list[dict[str, Any]] = []
@@ -128,7 +137,8 @@ class Workers:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._close_what_is_others(number, pairs)
             live = LiveConnections(self._census.seat(number))
-            router = Router(self._listeners[number], Context.of(self._table, live, self._limits, log))
+            tally = Tally(self._tallies[number], log)
+            router = Router(self._listeners[number], Context.of(self._table, live, self._limits, log), tally)
             router.revive(pairs[number :: len(self._listeners)])
             if router.run(channel) is Told.RENEW:
                 send_pairs(channel, router.pairs())

@@ -9,7 +9,7 @@ import pytest
 
 from howdah.domain.backups import ArchiveStatus, BackupKind, BaseBackup, Gap, Window
 from howdah.domain.drills import DrillResult
-from howdah.domain.health import Health, HealthStatus, judge
+from howdah.domain.health import Health, HealthStatus, Known, judge
 from howdah.domain.states import ServiceState
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -30,7 +30,7 @@ def judged(
     reason: str | None = None,
     unknown: str | None = None,
 ) -> Health:
-    return judge(state, reason, archive, unknown=unknown, interval=24 * HOUR, now=NOW)
+    return judge(state, reason, Known(archive, unknown=unknown), interval=24 * HOUR, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,12 @@ def test_an_archive_out_of_reach_is_a_warning() -> None:
     assert (found.status, found.reasons) == (HealthStatus.WARNING, ("the archive cannot list it",))
 
 
+def test_a_damaged_archive_is_critical() -> None:
+    found = judge(ServiceState.RUNNING, None, Known(damage="backup.json is no JSON"), interval=24 * HOUR, now=NOW)
+    assert found.status is HealthStatus.CRITICAL
+    assert found.reasons == ("the archive is damaged: backup.json is no JSON",)
+
+
 def test_the_worst_counts_and_everything_is_said() -> None:
     found = judged(replace(FINE, problem="No space left"), state=ServiceState.UNAVAILABLE, reason="it crashes")
     assert found.status is HealthStatus.CRITICAL
@@ -75,7 +81,8 @@ def test_the_worst_counts_and_everything_is_said() -> None:
 def test_what_the_last_drill_found_is_critical_until_one_finds_nothing() -> None:
     bad = DrillResult(NOW - HOUR, NOW - HOUR, problems=("the checksum of block 7 is wrong", "another"))
     good = DrillResult(NOW, NOW)
-    found = judge(ServiceState.RUNNING, None, FINE, [bad, good], interval=24 * HOUR, now=NOW)
+    found = judge(ServiceState.RUNNING, None, Known(FINE, (bad, good)), interval=24 * HOUR, now=NOW)
     assert found.status is HealthStatus.CRITICAL
     assert found.reasons == ("the drill of 2026-11-27T11:00:00Z found: the checksum of block 7 is wrong and 1 more",)
-    assert judge(ServiceState.RUNNING, None, FINE, [good, bad], interval=24 * HOUR, now=NOW).status is HealthStatus.OK
+    found = judge(ServiceState.RUNNING, None, Known(FINE, (good, bad)), interval=24 * HOUR, now=NOW)
+    assert found.status is HealthStatus.OK

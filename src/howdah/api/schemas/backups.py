@@ -19,7 +19,8 @@ from howdah.domain.backups import BackupKind
 from howdah.domain.health import HealthStatus
 from howdah.domain.states import ServiceState
 
-_WAITING = described(INTEGER, "WAL that is on its way to the archive")
+_WAITING = described(INTEGER, "WAL that was received and is not in the archive yet")
+_SPOOL = described(INTEGER, "What waits there takes on disk, the segment that is being received included")
 
 _LAG = described({"type": "number", "minimum": 0}, "How much newer the newest WAL is than what the archive has")
 
@@ -40,6 +41,7 @@ _HEALTH = record(
                         "latestWalTime": nullable(MOMENT),
                         "lagSeconds": _LAG,
                         "waitingBytes": _WAITING,
+                        "spoolBytes": _SPOOL,
                         "storedBytes": _STORED,
                         "lastDrillAt": nullable(MOMENT),
                         "lastVerifiedRestoreAt": described(nullable(MOMENT), "The last drill that found nothing wrong"),
@@ -67,6 +69,7 @@ _ARCHIVE = record(
         "problem": described(nullable(TEXT), "Why archiving does not go on; null while it does"),
         "waitingBytes": _WAITING,
         "lagSeconds": _LAG,
+        "spoolBytes": _SPOOL,
         "storedBytes": _STORED,
         "backups": array(
             record(

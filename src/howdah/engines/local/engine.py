@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
@@ -16,45 +14,40 @@ from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.drills import Drilled, DrillJournal
 from howdah.domain.errors import SetupError, Unavailable
 from howdah.domain.ids import InstanceId, ServiceId, TimelineId
-from howdah.domain.instances import Instance, InstanceRegistry
+from howdah.domain.instances import InstanceRegistry
 from howdah.domain.members import MemberStatus
+from howdah.domain.metrics import ServerMetrics
 from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
 from howdah.domain.settings import Settings
 from howdah.domain.states import PostgresVersion
 from howdah.engines.local.actions.stop import stop
 from howdah.engines.local.adoption import adopt, adopt_all, tidy
 from howdah.engines.local.advance import Advance
-from howdah.engines.local.allocation import Allocation, number_range
 from howdah.engines.local.archiving.archives import Archives
 from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.archiving.receiver import end_receivers
 from howdah.engines.local.archiving.spool import Spool
-from howdah.engines.local.binaries import Binaries, Progress, ensure_binaries
+from howdah.engines.local.binaries import Progress
 from howdah.engines.local.concluding import conclude, serving_of
-from howdah.engines.local.directories import make_directories
 from howdah.engines.local.drills.drills import Drills
-from howdah.engines.local.last_words import last_words
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.members import Members, Scene
 from howdah.engines.local.members.pulse import watch_members
 from howdah.engines.local.members.report import report, stored_bytes
 from howdah.engines.local.memory import available_gib
+from howdah.engines.local.metrics.metrics import measure
+from howdah.engines.local.metrics.usage import Usages
 from howdah.engines.local.observe import observe
 from howdah.engines.local.observed import Observed
-from howdah.engines.local.pool import Pool
+from howdah.engines.local.preparing import prepare
 from howdah.engines.local.probe import ProbeTimes, probe_all
 from howdah.engines.local.removal import remove_service
 from howdah.engines.local.restoring import Restorations
-from howdah.engines.local.room import is_full
 from howdah.engines.local.status import status_of
-from howdah.engines.local.template import ensure_template
 from howdah.engines.local.troubles import Troubles
-from howdah.engines.local.watch import Watch
 from howdah.engines.protocol import Removal
 from howdah.launcher.client import Launcher
-from howdah.launcher.layout import layout
-from howdah.launcher.rights import Rights
 
 _log = structlog.get_logger()
 
@@ -83,6 +76,7 @@ class LocalEngine:
         self._versions = versions
         self._changes: asyncio.Queue[ServiceId] = asyncio.Queue()
         self._troubles = Troubles()
+        self._usages = Usages()
         self._machine: Machine | None = None
         self._archives: Archives | None = None
         self._restorations: Restorations | None = None
@@ -91,7 +85,14 @@ class LocalEngine:
         self._probers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._machine = machine = await self._prepare()
+        self._machine = machine = await prepare(
+            self._settings,
+            self._registry,
+            self._launcher,
+            versions=self._versions,
+            progress=self._progress,
+            changed=self._changes.put_nowait,
+        )
         adopted = adopt_all(machine)
         await asyncio.to_thread(tidy, machine)
         copies = Copies(machine.layout.pool, self._instance_changed)
@@ -157,6 +158,7 @@ class LocalEngine:
         members.forget(service)
         for instance in members.machine.registry.of(service):
             await members.copies.abandon(instance.id)
+            self._usages.forget(instance.id)
         if self._restorations is not None and not await self._restorations.abandon(service):
             return Removal.STILL_THERE
         if timeline is not None and self._archives is not None:
@@ -204,6 +206,9 @@ class LocalEngine:
 
     async def stored_bytes(self, service: ServiceId) -> int:
         return await stored_bytes(self._ready_machine(), service)
+
+    async def metrics(self, service: ServiceId) -> ServerMetrics:
+        return await measure(self._ready_machine(), self._usages, service)
 
     async def drill(self, timeline: TimelineId) -> datetime:
         return await self._ready_drills().begin(timeline)
@@ -276,48 +281,3 @@ class LocalEngine:
         if self._machine is None:
             raise SetupError("the local engine has not been started")
         return self._machine
-
-    async def _prepare(self) -> Machine:
-        postgres = self._settings.postgres
-        uids = number_range(postgres.uids, "postgres.uids")
-        rights = self._launcher.rights if self._launcher is not None else Rights.in_process(uids)
-        places = layout(self._settings, privileged=rights.privileged)
-        launcher = self._launcher or Launcher.in_process(places, rights)
-        await asyncio.to_thread(make_directories, places, rights)
-        binaries: dict[PostgresVersion, Binaries] = {}
-        pools: dict[PostgresVersion, Pool] = {}
-        for version in self._versions:
-            programs = await asyncio.to_thread(ensure_binaries, version, places.binaries, self._progress)
-            template = await asyncio.to_thread(ensure_template, programs, places.templates, self._progress)
-            binaries[version] = programs
-            pools[version] = Pool(places.pool / template.data.name, template, size=postgres.pool)
-        ports = number_range(postgres.ports, "postgres.ports")
-        allocation = Allocation(self._registry, places, ports=ports, uids=uids if rights.privileged else None)
-
-        def said(instance: Instance, ran: float) -> str | None:
-            return last_words(*launcher.read_log(instance), ran)
-
-        def changed(instance: Instance) -> None:
-            self._changes.put_nowait(instance.service)
-
-        return Machine(
-            layout=places,
-            registry=self._registry,
-            launcher=launcher,
-            allocation=allocation,
-            watch=Watch(changed, launcher.exit_status, said, partial(is_full, places)),
-            operator=_operator(),
-            profile=postgres.profile,
-            binaries=binaries,
-            pools=pools,
-        )
-
-
-def _operator() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        raise SetupError(
-            f"the user id {os.geteuid()} has no name in the system's user database, which Postgres needs;"
-            " add one (useradd) or run as another user"
-        ) from None

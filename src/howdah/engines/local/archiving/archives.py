@@ -122,15 +122,17 @@ class Archives:
     async def status(self, timeline: TimelineId) -> ArchiveStatus:
         """Raises StoreError, DamageError."""
         there = await asyncio.to_thread(contents, self._archive.timeline(timeline))
-        waiting = await asyncio.to_thread(self.spool(timeline).waiting)
-        line = self._lines.get(timeline)
+        line, spool = self._lines.get(timeline), self.spool(timeline)
+        archived = line.archived if line is not None else None
+        waiting = await asyncio.to_thread(spool.waiting)
         return ArchiveStatus(
             bases=tuple(line.backing_up.bases if line is not None and line.backing_up.bases else there.bases),
             window=window(there),
             under_way=line.backing_up.began if line is not None else None,
             problem=line.problem if line is not None else None,
-            waiting_bytes=waiting.size,
-            lag_seconds=await asyncio.to_thread(_lag, self.spool(timeline), there),
+            waiting_bytes=await asyncio.to_thread(spool.missing, waiting, archived),
+            lag_seconds=await asyncio.to_thread(_lag, spool, there),
+            spool_bytes=waiting.size,
             stored_bytes=sum(one.stored_bytes for one in there.wal) + sum(base.stored_bytes for base in there.bases),
         )
 

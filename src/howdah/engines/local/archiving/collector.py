@@ -34,6 +34,7 @@ class Collector:
     Safe to be killed anywhere: what is put twice is the same, and nothing leaves the spool before it is durably in the
     archive. programs: those of its server. gap_open: WAL is missing, and no base backup is newer than that.
     settled: nothing was being written while it was read; else another round is needed, though nothing shows it.
+    until: until where (LSN) the archive has what came; None before the first round.
     """
 
     spool: Spool
@@ -41,6 +42,7 @@ class Collector:
     programs: Programs | None = None
     gap_open: bool = False
     settled: bool = True
+    until: int | None = None
     _last: StoredWal | None = None
     _loaded: bool = False
     _owned: bool = False
@@ -111,6 +113,7 @@ class Collector:
             self._look_for_gap(segment)
             self.archive.put_wal(segment.name, path, self._packing_of(segment))
             self._packing = None
+        self.until = segment.next().start
         self._note(segment, path.stat().st_mtime, partial=False)
 
     def _put_growing(self, segment: Segment) -> None:
@@ -120,8 +123,10 @@ class Collector:
             if self._grown == (segment, modified):
                 return
             self._look_for_gap(segment)
-            if self.archive.put_partial(segment.name, path, self._packing_of(segment)):
+            packing = self._packing_of(segment)
+            if self.archive.put_partial(segment.name, path, packing):
                 self._note(segment, modified / 1e9, partial=True)
+            self.until = segment.start + packing.length
         except FileNotFoundError:  # It has become whole meanwhile.
             return
         # A file's time is no finer than a tick of the kernel: a write just after this read may have left it as it was.

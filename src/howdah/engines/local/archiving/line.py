@@ -170,6 +170,11 @@ class Line:
         async with self._collecting:
             return await run_whole(self._collector.known_until)
 
+    @property
+    def archived(self) -> int | None:
+        """Until where (LSN) the archive has what came; None before anything was brought there."""
+        return self._collector.until
+
     async def close(self) -> None:
         """Stop following; the receiver goes on."""
         await self._stop()

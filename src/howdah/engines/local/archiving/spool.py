@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from howdah.backup.packing import received_bytes
 from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment
 
 
@@ -76,6 +77,18 @@ class Spool:
         return Waiting(
             tuple(sorted(complete)), growing, tuple(sorted(histories)), size, tuple(one for one in left if one)
         )
+
+    def missing(self, waiting: Waiting, archived: int | None) -> int:
+        """Bytes of WAL that are here and not in the archive, which has everything until ``archived`` (LSN; None: nobody
+        knows). Raises OSError."""
+        newest = waiting.newest
+        if archived is None or newest is None:
+            return waiting.size
+        with contextlib.suppress(FileNotFoundError):  # It has become whole meanwhile.
+            if newest == waiting.growing:
+                since = max(0, archived - newest.start)
+                return max(0, newest.start + received_bytes(self.partial(newest), since) - archived)
+        return max(0, newest.next().start - archived)
 
     def newest_at(self) -> datetime | None:
         """When the receiver has written last; None when nothing is here. Raises OSError."""

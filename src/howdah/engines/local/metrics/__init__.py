@@ -1,0 +1,1 @@
+"""What is measured of this machine's servers."""
