@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from fixtures.server import Server, eventually
+from prometheus_client.parser import text_string_to_metric_families
 
 from ha.replicas import replica_of, shows
 from ha.service import HaService, end, with_standbys, writing
@@ -26,6 +27,32 @@ def test_a_replica_shows_what_its_primary_has_and_takes_no_writes(server: Server
     replica.service = server.get(replica.id)
     assert replica.service["password"] == "Another-Secret-99"
     shows(replica, "SELECT count(*) FROM shown", 2)
+
+
+def test_metrics_tell_how_far_a_replica_is_behind(server: Server) -> None:
+    primary = with_standbys(server, "async")
+    replica = replica_of(primary)
+    (standby,) = [one["id"] for one in primary.members() if one["role"] == "standby"]
+    (follower,) = replica.members()
+    replica.sql("SELECT pg_wal_replay_pause()")
+    primary.sql("CREATE TABLE ahead AS SELECT repeat('x', 100) FROM generate_series(1, 20000)")
+
+    def lags() -> dict[tuple[str, str], float]:
+        answer = server.client.get(f"{server.services}/prometheus")
+        assert answer.status_code == 200, answer.text
+        families = {family.name: family.samples for family in text_string_to_metric_families(answer.text)}
+        assert {sample.value for sample in families["howdah_up"]} == {1}
+        streaming = [(one.labels["postgres_service"], one.value) for one in families["howdah_standbys_streaming"]]
+        assert streaming in ([(primary.id, 0)], [(primary.id, 1)])
+        return {
+            (one.labels["postgres_service"], one.labels["member"]): one.value
+            for one in families.get("howdah_replication_lag_bytes", [])
+        }
+
+    eventually("the replica is behind", lambda: lags().get((replica.id, follower["id"]), 0) > 2_000_000, within=30)
+    eventually("the standby is not", lambda: lags().get((primary.id, standby), 1) == 0, within=30)
+    replica.sql("SELECT pg_wal_replay_resume()")
+    eventually("the replica is not any more", lambda: lags().get((replica.id, follower["id"])) == 0, within=30)
 
 
 def test_a_replica_asked_for_with_its_primary_comes_up_after_it(server: Server) -> None:

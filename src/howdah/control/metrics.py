@@ -21,7 +21,7 @@ from howdah.engines.protocol import Engine
 SERVER_SECONDS = 5.0
 """How old what a server says may be."""
 
-ARCHIVE_SECONDS = 30.0
+ARCHIVE_SECONDS = 10.0
 """How old what the archive says may be: an object store takes several requests for that."""
 
 _AT_ONCE = 8

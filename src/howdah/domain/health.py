@@ -30,8 +30,8 @@ class HealthStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of the backups of a service. archive: None where they are off or it is out of reach. drills: newest
-    first. unknown: why nobody knows how the archive is, in words. damage: what of it is damaged, so that nothing more is
-    known."""
+    first. unknown: why nobody knows how the archive is, in words. damage: what of it is damaged, so that nothing more
+    is known."""
 
     archive: ArchiveStatus | None = None
     drills: tuple[DrillResult, ...] = ()

@@ -1,4 +1,5 @@
-"""The route table: which hostname reaches which servers. The control plane writes it, the router reads it.
+"""The route table: which hostname reaches which servers. The control plane writes it, the router reads it. And what the
+router tells of it: how many bytes went through.
 
 A file of JSON, replaced by rename:
 
@@ -11,12 +12,17 @@ moment it exists; its servers, as those of an open one, keep the connections tha
 
 A router that has been upgraded already may find the table of an older control plane: version 1 has one server,
 ``"host"`` and ``"port"``, and port 0 for none.
+
+What each process of the router tells is a file of JSON, too: by the key of a route the bytes that came from clients,
+and that went to them, since the service is there.
+
+    {"version": 1, "bytes": {"<key>": [<from clients>, <to them>]}}
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -25,6 +31,12 @@ FORMAT_VERSION = 2
 
 Address = tuple[str, int]
 """Host and port of a server."""
+
+
+Moved = Mapping[str, tuple[int, int]]
+"""By the key of a route: bytes that came from clients, and that went to them."""
+
+_MOVED_VERSION = 1
 
 
 class RouteState(StrEnum):
@@ -65,6 +77,21 @@ def decode_routes(content: bytes) -> tuple[Route, ...]:
         )
     except (KeyError, TypeError, AttributeError) as broken:
         raise ValueError(f"a route table with a broken entry: {broken!r}") from None
+
+
+def encode_moved(moved: Moved) -> bytes:
+    """The file's content."""
+    return json.dumps({"version": _MOVED_VERSION, "bytes": moved}).encode()
+
+
+def decode_moved(content: bytes) -> Moved:
+    """Raises ValueError when it is no such file."""
+    told: Any = json.loads(content)
+    try:
+        counts = cast("dict[str, Any]", told)["bytes"] if told["version"] == _MOVED_VERSION else None
+        return {key: (int(received), int(sent)) for key, (received, sent) in cast("dict[str, Any]", counts).items()}
+    except (LookupError, TypeError, AttributeError) as broken:
+        raise ValueError(f"not what a router tells: {broken!r}") from None
 
 
 def _servers(entry: dict[str, Any]) -> tuple[Address, ...]:

@@ -101,7 +101,7 @@ class Router:
                 self._next_round = now + self._round(now)
             self._poller.wait(max(0.0, self._next_round - now))
         self._end_sessions()
-        self._tally.tell(time.monotonic(), self._context.live.moved())
+        self._tell(time.monotonic())
         if not self._renew_by:
             self._close()
             return Told.STOP
@@ -160,7 +160,7 @@ class Router:
             if closed := self._context.live.close_vanished(self._context.limits.peer):
                 self._context.log.info("closed_vanished", connections=closed)
         if self._tally.is_due(now):
-            self._tally.tell(now, self._context.live.moved())
+            self._tell(now)
         if self._claim is not None and self._claim.is_lost(now) and not self._context.live.clients():
             self._context.log.warning("abandoned")
             self._told = Told.STOP
@@ -177,6 +177,9 @@ class Router:
         if any(running.wait is not None and running.wait.table for running in self._sessions):
             return TABLE_SECONDS
         return SESSION_SECONDS if self._sessions or self._accept_again else IDLE_SECONDS
+
+    def _tell(self, now: float) -> None:
+        self._tally.tell(now, self._context.live.moved(), self._context.table.is_gone)
 
     def _accept(self, listener: socket.socket, _events: int) -> None:
         for _ in range(ACCEPTS):

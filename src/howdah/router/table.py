@@ -49,8 +49,8 @@ class RouteTable:
         return self._by_name.get(name)
 
     def is_gone(self, service: str) -> bool:
-        """Whether no route has that key any more."""
-        return service not in self._by_service
+        """Whether no route has that key any more; not before any table was read."""
+        return self.generation > 0 and service not in self._by_service
 
     def leads_to(self, service: str, server: Address) -> bool:
         """Whether the service is served by that server now."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+from howdah.domain.routes import Moved, decode_moved, encode_moved
 from howdah.router.log import Log
 
-TELL_SECONDS = 5.0
+TELL_SECONDS = 2.0
 
 
 def tally_file(status_file: Path, worker: int) -> Path:
@@ -18,33 +16,43 @@ def tally_file(status_file: Path, worker: int) -> Path:
 
 
 class Tally:
-    """A file of JSON of one process, replaced by rename when something has changed:
-
-        {"since": "<names a count, which began with nothing>",
-         "bytes": {"<key of a route>": [<from clients>, <to them>]}}
-
-    One that cannot be written is written later.
-    """
+    """The file of one process (``domain/routes.py``), replaced by rename when something has changed. It goes on from
+    what is there: an earlier process with that number has written it. One that cannot be written is written later."""
 
     def __init__(self, file: Path, log: Log) -> None:
         self._file = file
         self._log = log
-        self._since = f"{os.getpid()}.{time.time_ns()}"
         self._next = 0.0
-        self._told: Mapping[str, tuple[int, int]] = {}
+        self._told = self._before = _read(file)
 
     def is_due(self, now: float) -> bool:
         return now >= self._next
 
-    def tell(self, now: float, moved: Mapping[str, tuple[int, int]]) -> None:
+    def tell(self, now: float, moved: Moved, is_gone: Callable[[str], bool]) -> None:
+        """``moved``: through this process, since it began. ``is_gone``: of a service of which nothing is to be told."""
         self._next = now + TELL_SECONDS
-        if moved == self._told:
+        total = {
+            service: _sum(service, self._before, moved) for service in {*self._before, *moved} if not is_gone(service)
+        }
+        if total == self._told:
             return
         fresh = self._file.with_name(f"{self._file.name}.new")
         try:
-            fresh.write_text(json.dumps({"since": self._since, "bytes": moved}))
+            fresh.write_bytes(encode_moved(total))
             fresh.replace(self._file)
         except OSError as error:
             self._log.error("traffic_not_written", error=str(error))
         else:
-            self._told = moved
+            self._told = total
+
+
+def _read(file: Path) -> Moved:
+    try:
+        return decode_moved(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _sum(service: str, *parts: Moved) -> tuple[int, int]:
+    counts = [part.get(service, (0, 0)) for part in parts]
+    return sum(received for received, _ in counts), sum(sent for _, sent in counts)

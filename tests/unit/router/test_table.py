@@ -37,6 +37,14 @@ def test_a_service_is_served_by_the_servers_of_its_route_and_no_others(tmp_path:
     assert not table.leads_to("t", FIRST)
 
 
+def test_services_are_gone_when_a_table_was_read_that_has_them_not(tmp_path: Path):
+    table = table_of(tmp_path / "routes.json", ROUTE)
+    assert (table.is_gone("s"), table.is_gone("t")) == (False, True)
+    unread = RouteTable(tmp_path / "nothing", Log(os.open(os.devnull, os.O_WRONLY)))
+    unread.refresh()
+    assert not unread.is_gone("s")
+
+
 def test_a_replaced_table_is_read_and_an_unchanged_one_is_not(tmp_path: Path):
     path = tmp_path / "routes.json"
     table = table_of(path, ROUTE)
