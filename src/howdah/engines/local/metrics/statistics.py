@@ -113,9 +113,9 @@ _MEASURED = f"""
 async def ask(sockets: Path, port: int, pid: int, servers: Callable[[], Iterable[Instance]]) -> Statistics:
     """``servers``: all that there are, so that those that follow this one are recognized. Raises Unavailable."""
     async with connect(str(sockets), port, pid=pid, limit=SECONDS) as connection:
-        await connection.execute("SET statement_timeout = '2s'; SET lock_timeout = '500ms'")
         said = await _answer(connection, _ASKED, lambda raw: _statistics(raw, servers))
         # Of very many tables it may take too long.
+        await connection.execute("SET statement_timeout = '2s'")
         with suppress(psycopg.errors.QueryCanceled):
             databases, data_bytes = await _answer(connection, _MEASURED, _sizes)
             return replace(said, databases=databases, stored_bytes=data_bytes + said.wal_bytes)
