@@ -3,8 +3,9 @@
     python benchmarks/density.py [--steps 10,100,300] [--seconds 60] [--plain 10] [--json FILE]
 
 At each step so many services exist, created at once, with backups; the first base backup of each is waited for. Then
-they are left alone for ``--seconds``: processor time is counted over that, memory (PSS) at its end. Last the control
-plane is killed and started again beside the services that run.
+they are left alone for ``--seconds``: processor time is counted over that, memory (PSS) at its end. Then the metrics of
+all are scraped as often as a Prometheus does in as many minutes. Last the control plane is killed and started again
+beside the services that run.
 
 The peer: ``--plain`` servers made by initdb, with Howdah's settings and without a control plane, router or archive.
 
@@ -29,6 +30,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from fixtures.server import NEW_SERVICE, Server
 from fixtures.usage import GROUPS, Usage, between, look
 from idle.plain import PlainServers
+
+SCRAPES = 3
+SCRAPE_SECONDS = 20
+"""Between two scrapes: nothing is remembered from the last one then."""
 
 SETTLING_SECONDS = 60
 """After the last base backup, until what followed from it has ended."""
@@ -80,7 +85,34 @@ def measure_step(server: Server, count: int, seconds: float) -> dict[str, float]
     time.sleep(SETTLING_SECONDS)
     cost = idle(lambda: look(server.state, server.process.pid if server.process else 0), seconds)
     assert all(one["state"] == "running" for one in server.call("GET", "")), "not all stayed up"
-    return {"accepted_s": accepted, "running_s": running, "backed_up_s": backed_up, **cost}
+    return {
+        "accepted_s": accepted,
+        "running_s": running,
+        "backed_up_s": backed_up,
+        **cost,
+        **measure_scrapes(server, cost),
+    }
+
+
+def measure_scrapes(server: Server, rest: dict[str, float]) -> dict[str, float]:
+    """Seconds and bytes of one scrape of all services, and the processor time that it takes beyond ``rest``."""
+    pid = server.process.pid if server.process else 0
+    before, began, waited, size = look(server.state, pid), time.perf_counter(), 0.0, 0
+    for _ in range(SCRAPES):
+        time.sleep(SCRAPE_SECONDS)
+        asked = time.perf_counter()
+        answer = server.client.get(f"{server.services}/prometheus", timeout=60)
+        waited += time.perf_counter() - asked
+        assert answer.status_code == 200, answer.text
+        size = len(answer.content)
+    seconds = time.perf_counter() - began
+    cost = between(before, look(server.state, pid), seconds)
+    found = {"scrape_s": waited / SCRAPES, "scrape_bytes": float(size)}
+    return found | {
+        f"scrape_{group}_cpu_s": (cost[f"{group}_percent"] - rest[f"{group}_percent"]) / 100 * seconds / SCRAPES
+        for group in GROUPS
+        if f"{group}_percent" in cost
+    }
 
 
 def measure_plain(top: Path, count: int, seconds: float) -> dict[str, float]:
@@ -115,6 +147,9 @@ def report(count: int, figures: dict[str, float]) -> None:
     print(f"\n{count} services: accepted {figures['accepted_s']:.1f} s, running {figures['running_s']:.1f} s,")
     print(f"backed up {figures['backed_up_s']:.0f} s after the common start; idle:")
     report_idle(count, figures)
+    print(f"a scrape of all: {figures['scrape_s']:.2f} s, {figures['scrape_bytes'] / 1e6:.2f} MB; processor time of")
+    for group in [name for name in GROUPS if f"scrape_{name}_cpu_s" in figures]:
+        print(f"{group:16} {figures[f'scrape_{group}_cpu_s']:9.2f} s", flush=True)
 
 
 def report_idle(count: int, figures: dict[str, float]) -> None:
