@@ -7,6 +7,7 @@ Its answer is its tenant's: what is not of the form that is asked for is no answ
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -126,7 +127,7 @@ async def _answer(connection: psycopg.AsyncConnection[Any], question: str, read:
     rows = await (await connection.execute(cast("LiteralString", question))).fetchall()
     try:
         return read(json.loads(rows[0][0], parse_constant=_refuse))
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         raise Unavailable("what it says of itself is not of the form that it was asked for") from None
 
 
@@ -135,7 +136,7 @@ def _statistics(raw: dict[str, Any], servers: Callable[[], Iterable[Instance]]) 
     return Statistics(
         **counts,
         connections=_states(raw["connections"]),
-        oldest_transaction=float(raw["oldest_transaction"]),
+        oldest_transaction=_finite(raw["oldest_transaction"]),
         slots=_few(raw["slots"]),
         followers=tuple(_followers(raw["followers"], servers)) if raw["followers"] else (),
     )
@@ -153,7 +154,7 @@ def _states(raw: dict[str, Any]) -> dict[str, int]:
 def _followers(raw: dict[str, Any], servers: Callable[[], Iterable[Instance]]) -> Iterable[Follower]:
     for server in servers():
         if (lag := raw.get(slot_of(server.id))) is not None:
-            yield Follower(server.service, server.id, int(lag[0]), float(lag[1]))
+            yield Follower(server.service, server.id, int(lag[0]), _finite(lag[1]))
 
 
 def _sizes(raw: dict[str, Any]) -> tuple[dict[str, int], int]:
@@ -166,6 +167,12 @@ def _sizes(raw: dict[str, Any]) -> tuple[dict[str, int], int]:
 
 def _few(raw: dict[str, Any]) -> dict[str, int]:
     return {name[: 2 * _LONGEST_NAME]: int(size) for name, size in list(raw.items())[:MOST]}
+
+
+def _finite(raw: Any) -> float:
+    if not math.isfinite(number := float(raw)):
+        raise ValueError(raw)
+    return number
 
 
 def _refuse(constant: str) -> None:
