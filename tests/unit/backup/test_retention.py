@@ -15,7 +15,7 @@ from howdah.backup.wal import SEGMENT_BYTES, Segment, StoredWal, lsn_text
 from howdah.domain.backups import BackupKind, BaseBackup
 
 START = datetime(2026, 11, 25, 9, tzinfo=UTC)
-FOREVER = 1000
+FOREVER = 10_000
 
 
 def minute(number: float) -> datetime:
@@ -49,24 +49,31 @@ def base(number: int, parent: str | None = None, wal_timeline: int = 1) -> BaseB
 
 @st.composite
 def histories(draw: st.DrawFn) -> Contents:
-    """Bases of chains, some of which are broken; WAL with holes; perhaps a change of Postgres' timeline."""
-    length = draw(st.integers(1, 30))
-    switch = draw(st.none() | st.integers(1, length))
+    """Bases of chains, some of which are broken; WAL with holes; changes of Postgres' timeline, each of which may have
+    left WAL behind that its server wrote beyond it."""
+    length = draw(st.integers(1, 120))
+    switches = sorted(draw(st.sets(st.integers(1, length), max_size=4)))
 
     def line(number: int) -> int:
-        return 2 if switch is not None and number > switch else 1
+        return 1 + sum(number > switch for switch in switches)
 
     bases: list[BaseBackup] = []
-    for number in sorted(draw(st.sets(st.integers(1, length), max_size=8))):
+    for number in sorted(draw(st.sets(st.integers(1, length), max_size=12))):
         incremental = bool(bases) and draw(st.booleans())
         bases.append(base(number, bases[-1].name if incremental else None, line(number)))
     lost = draw(st.sets(st.integers(1, length), max_size=3))
     stored = [wal(number, line(number)) for number in range(1, length + 1) if number not in lost]
     if stored and draw(st.booleans()):
         stored[-1] = replace(stored[-1], partial=True)
+    beyond = [wal(switch + 1, line(switch)) for switch in switches if draw(st.booleans())]
     gone = draw(st.sets(st.sampled_from([one.name for one in bases]), max_size=2)) if bases else set[str]()
-    past = {} if switch is None else {2: f"1\t{lsn_text((switch + 1) * SEGMENT_BYTES)}\tno reason\n"}
-    return Contents([one for one in bases if one.name not in gone], stored, past)
+    past: dict[int, str] = {}
+    content = ""
+    for before, switch in enumerate(switches, 1):
+        content += f"{before}\t{lsn_text((switch + 1) * SEGMENT_BYTES)}\tno reason\n"
+        past[before + 1] = content
+    wanted = [one for one in bases if one.name not in gone]
+    return Contents(wanted, sorted({*stored, *beyond}, key=lambda one: one.segment), past)
 
 
 def without(contents: Contents, old: Expendable, steps: int = FOREVER) -> Contents:
@@ -87,10 +94,10 @@ def restored(contents: Contents, target: datetime | None) -> RestorePlan | str:
         return type(error).__name__
 
 
-moments = st.integers(0, 70).map(lambda half: minute(half / 2))
+moments = st.integers(0, 260).map(lambda half: minute(half / 2))
 
 
-@given(histories(), moments, st.integers(0, 50), st.lists(moments, min_size=3, max_size=8))
+@given(histories(), moments, st.integers(0, 150), st.lists(moments, min_size=3, max_size=8))
 def test_every_moment_of_the_window_is_restored_as_before(
     contents: Contents, keep_from: datetime, steps: int, targets: list[datetime]
 ):
@@ -99,7 +106,7 @@ def test_every_moment_of_the_window_is_restored_as_before(
         assert restored(left, target) == restored(contents, target)
 
 
-@given(histories(), moments, moments, st.integers(0, 50))
+@given(histories(), moments, moments, st.integers(0, 150))
 def test_two_that_delete_at_once_delete_no_more_than_the_later_one(
     contents: Contents, one: datetime, other: datetime, steps: int
 ):
