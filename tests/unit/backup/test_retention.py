@@ -27,17 +27,17 @@ def wal(number: int, wal_timeline: int = 1) -> StoredWal:
     return StoredWal(Segment(wal_timeline, number), False, 1000, minute(number))
 
 
-def base(number: int, parent: str | None = None, wal_timeline: int = 1) -> BaseBackup:
-    """One that began and ended in segment ``number``."""
+def base(number: int, parent: str | None = None, wal_timeline: int = 1, span: int = 0) -> BaseBackup:
+    """One that ended in segment ``number`` and began ``span`` segments before."""
     return BaseBackup(
         name=f"base-{number:03}",
         kind=BackupKind.FULL if parent is None else BackupKind.INCREMENTAL,
         parent=parent,
         postgres="18.6.0",
         system_identifier=1,
-        started_at=minute(number),
+        started_at=minute(number - span),
         finished_at=minute(number + 0.5),
-        start_lsn=lsn_text(number * SEGMENT_BYTES + 40),
+        start_lsn=lsn_text((number - span) * SEGMENT_BYTES + 40),
         stop_lsn=lsn_text(number * SEGMENT_BYTES + 400),
         wal_timeline=wal_timeline,
         stored_bytes=1,
@@ -60,7 +60,9 @@ def histories(draw: st.DrawFn) -> Contents:
     bases: list[BaseBackup] = []
     for number in sorted(draw(st.sets(st.integers(1, length), max_size=12))):
         incremental = bool(bases) and draw(st.booleans())
-        bases.append(base(number, bases[-1].name if incremental else None, line(number)))
+        # One that spans a change of the timeline has failed.
+        span = draw(st.integers(0, min(2, number - 1)).filter(lambda span, n=number: line(n - span) == line(n)))
+        bases.append(base(number, bases[-1].name if incremental else None, line(number), span))
     lost = draw(st.sets(st.integers(1, length), max_size=3))
     stored = [wal(number, line(number)) for number in range(1, length + 1) if number not in lost]
     if stored and draw(st.booleans()):
