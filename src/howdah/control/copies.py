@@ -75,7 +75,7 @@ def unpack(file: BinaryIO) -> dict[str, bytes]:
 
 def put_back(state: Path, key_file: Path, parts: Mapping[str, bytes]) -> list[Path]:
     """Replaces store, keys, first API key and the API's CA; what was there before is kept beside them, under the names
-    returned.
+    returned. All services of the store are unconfirmed then.
 
     Killed in the middle it is done again. Raises SetupError when a server runs there, or the parts do not fit together:
     then nothing was changed.
@@ -95,6 +95,7 @@ def put_back(state: Path, key_file: Path, parts: Mapping[str, bytes]) -> list[Pa
                 _write(asides[name], content)
             with Store(asides[STORE]) as store:
                 open_vault(store, asides[KEYS])
+            copies.doubt(asides[STORE])
             kept = _keep(targets[name] for name in parts)
             if AUTHORITY in parts:
                 api_certificate_file(state).unlink(missing_ok=True)  # Another CA's perhaps: the API makes one.

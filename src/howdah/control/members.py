@@ -89,15 +89,16 @@ class Members:
 
     async def accept_loss(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> Service:
         """Have a failover happen though commits that were acknowledged may be lost by it, if nothing else brings the
-        service back. Raises BadRequest, NotFound, Conflict while the service has a primary."""
+        service back; where an older store was put back and nobody knows who is the primary, go on as that says. Raises BadRequest, NotFound, Conflict while the service has a primary."""
 
         by_now = self._services.get(organization, id)
 
         def write(connection: Connection) -> None:
-            service = self._services.commanded(connection, organization, id).service
-            if service.ha_type is HaType.NONE:
+            stored = self._services.commanded(connection, organization, id)
+            service = stored.service
+            if service.ha_type is HaType.NONE and not stored.unconfirmed:
                 raise BadRequest("a failover needs standbys, and the haType of this service is none")
-            if service.state is not ServiceState.UNAVAILABLE:
+            if service.state is not ServiceState.UNAVAILABLE and not stored.unconfirmed:
                 raise Conflict(
                     f"the service is {service.state}: it has a primary; to make another server the primary, use the"
                     " command switchover"

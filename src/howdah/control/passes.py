@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
+from howdah.control.acts import BY_SYSTEM
 from howdah.control.clock import utc_now
 from howdah.control.effects import Effects
 from howdah.control.publisher import Opening, Publisher
 from howdah.control.removals import Removals
 from howdah.control.states import derive, has_run, restart_seen
 from howdah.control.vault import Kind, Vault
+from howdah.domain.activities import ActivityType, Deed
 from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
 from howdah.domain.services import Endpoint, Service, ServiceSecrets, ServiceSpec, ServiceStatus
@@ -94,6 +96,8 @@ class Passes:
         await self._publisher.publish(service)
         spec = self._spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(stored, sealed))
+        if status.confirmed:
+            status = await self._confirm(stored, status)
         if status.moving:
             self._happened.add(service)
         if status.ready and service not in self._happened:
@@ -143,6 +147,7 @@ class Passes:
             accept_loss=stored.accept_loss,
             follows=stored.follows,
             followers=tuple(services.followers(self._store, service.id)),
+            unconfirmed=stored.unconfirmed,
         )
 
     def _retention_days(self, service: Service) -> int | None:
@@ -173,6 +178,20 @@ class Passes:
         there = sealed if stored.follows is None else secrets.of(self._store, owner)
         found = there.get(Kind.REPLICATION_PASSWORD)
         return "" if found is None else self._vault.open(owner, Kind.REPLICATION_PASSWORD, found)
+
+    async def _confirm(self, stored: StoredService, status: ServiceStatus) -> ServiceStatus:
+        """What runs was compared with an older store. A read replica that follows waits until the service that it
+        follows was, too: until then nobody knows from whom it is to be copied."""
+        service, source = stored.service.id, stored.follows
+        if source is not None and not status.promoted:
+            followed = services.find(self._store, source)
+            if followed is not None and followed.unconfirmed:
+                reason = f"an older store was put back, and it waits for its primary, {source}"
+                return replace(status, ready=False, reason=reason, retry_after=LISTENING_SECONDS)
+        await self._store.write(lambda connection: _write_confirmed(connection, service, status, utc_now()))
+        for other in (*services.followers(self._store, service), *(() if source is None else (source,))):
+            self.wake(other)
+        return status
 
     async def _note(self, spec: ServiceSpec, status: ServiceStatus) -> None:
         """Stores what was seen when it is something new. A route opens before its service is stored as running, and
@@ -241,6 +260,18 @@ def _known(stored: StoredService) -> _Seen:
         earliest_restore=service.earliest_restore,
         standbys=stored.standbys,
     )
+
+
+def _write_confirmed(connection: Connection, service: ServiceId, status: ServiceStatus, now: datetime) -> None:
+    stored = services.within(connection, service)
+    if stored is None or stored.service.state is ServiceState.DELETING:
+        return
+    if status.promoted and stored.follows is not None:
+        service_changes.set_independent(connection, service)
+        what = f"from a read replica of {stored.follows}, before an older store was put back"
+        deed = Deed(ActivityType.SERVICE_PROMOTE, what, service)
+        BY_SYSTEM.note(connection, stored.service.organization, now, deed)
+    service_changes.set_confirmed(connection, service)
 
 
 def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus, now: datetime) -> None:

@@ -32,12 +32,12 @@ class Opening:
 
 def route(place: Place, names: tuple[str, ...], opening: Opening | None, *, doubted: bool = False) -> Route | None:
     """The route of a service: open when it runs and that is not in doubt, absent when it is being deleted, held
-    otherwise."""
+    otherwise, as while nobody knows which of its servers is the primary."""
     if place.state is ServiceState.DELETING:
         return None
-    if opening is not None and opening.restart == place.restart:
+    if opening is not None and opening.restart == place.restart and not place.unconfirmed:
         endpoint, state = opening.endpoint, RouteState.OPEN
-    elif place.endpoint is not None and place.state is ServiceState.RUNNING and not doubted:
+    elif place.endpoint is not None and place.state is ServiceState.RUNNING and not (doubted or place.unconfirmed):
         endpoint, state = place.endpoint, RouteState.OPEN
     else:
         endpoint, state = place.endpoint, RouteState.HELD

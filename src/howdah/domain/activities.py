@@ -38,6 +38,7 @@ class ActivityType(StrEnum):
     SERVICE_FAILOVER = "service_failover"
     SERVICE_SWITCHOVER = "service_switchover"
     SERVICE_SWITCHOVER_END = "service_switchover_end"
+    SERVICE_ADOPTION = "service_adoption"
     SERVICE_ACCEPT_DATA_LOSS = "service_accept_data_loss"
     SERVICE_PROMOTE = "service_promote"
     SERVICE_UPDATE_TAGS = "service_update_tags"

@@ -11,8 +11,11 @@ from howdah.domain.ids import InstanceId, ServiceId
 
 
 class ChangeKind(StrEnum):
+    """``ADOPTION``: it was the primary already, and an older store that was put back did not know of it."""
+
     FAILOVER = "failover"
     SWITCHOVER = "switchover"
+    ADOPTION = "adoption"
 
 
 @dataclass(frozen=True, slots=True)

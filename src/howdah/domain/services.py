@@ -26,6 +26,7 @@ class ServiceSpec:
     that is not there is missing.
     switchover: which change of its primary is asked for, counted from 1. accept_loss: for which one it was said that
     commits may be lost. follows: the service whose read replica it is. followers: its own read replicas.
+    unconfirmed: an older store was put back, and what runs was not compared with it yet: nothing of it is changed before.
     """
 
     id: ServiceId
@@ -45,6 +46,7 @@ class ServiceSpec:
     follows: ServiceId | None = None
     followers: tuple[ServiceId, ...] = ()
     ran: bool = False
+    unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class ServiceStatus:
     earliest_restore: the first moment to which it can be restored (UTC); None while that is not known.
     moving: new clients wait until it is ready again: another server is about to become the primary, or has just become
     it.
+    confirmed: of one that was not: what runs was compared with the store, and the engine goes by it from now on.
+    promoted: a read replica has been made independent, which the store has forgotten.
     """
 
     ready: bool
@@ -95,6 +99,8 @@ class ServiceStatus:
     earliest_restore: datetime | None = None
     standbys: tuple[Endpoint, ...] = ()
     moving: bool = False
+    confirmed: bool = False
+    promoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

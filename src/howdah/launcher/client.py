@@ -73,6 +73,10 @@ class Launcher:
     def shut_down_at(self, instance: Instance) -> int | None:
         return self._call("shut_down_at", instance)
 
+    def last_ran(self, instance: Instance) -> tuple[bool, int] | None:
+        found = self._call("last_ran", instance)
+        return None if found is None else (bool(found[0]), int(found[1]))
+
     def read_wal(self, instance: Instance, number: int, offset: int, most: int) -> tuple[str, bytes] | None:
         found = self._call("read_wal", instance, number, offset, most)
         return None if found is None else (str(found[0]), bytes(found[1]))

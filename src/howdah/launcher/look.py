@@ -22,6 +22,9 @@ LOGS = tuple(f"postgres-{day}.{kind}" for day in calendar.day_abbr for kind in (
 _SHUT_DOWN = 1
 """``DB_SHUTDOWNED``."""
 
+_LED = frozenset({_SHUT_DOWN, 3, 4, 6})
+"""``DBState`` of a server that was no standby: shut down, shutting down, recovering from a crash, in production."""
+
 INSTANCE = "howdah.instance"
 """A setting of ours on the command line: by it a running server says which instance it is."""
 
@@ -79,6 +82,21 @@ def shut_down_at(layout: Layout, rights: Rights, instance: Instance) -> int | No
         return None
     state, checkpoint = struct.unpack_from("<i", content, 16)[0], struct.unpack_from("<Q", content, 32)[0]
     return checkpoint if state == _SHUT_DOWN else None
+
+
+def last_ran(layout: Layout, rights: Rights, instance: Instance) -> tuple[bool, int] | None:
+    """Whether the last server in its data directory was a primary, and on which timeline its WAL ends; None when nobody
+    can tell. Layout: as for ``shut_down_at``; the second timeline is ``minRecoveryPointTLI``, which a promotion writes
+    before it lets clients in.
+    """
+    paths, owner = layout.of(instance), rights.owner(instance.uid)
+    content = read_foreign(paths.data / "global", "pg_control", owner=owner, most=148)
+    if content is None or len(content) < 148:
+        return None
+    state, checkpoint, recovery = (struct.unpack_from("<i", content, at)[0] for at in (16, 48, 144))
+    # A copy of a primary that no server has run in says what that was.
+    is_copy = read_foreign(paths.data, "backup_label", owner=owner, most=1) is not None
+    return state in _LED and not is_copy, max(checkpoint, recovery)
 
 
 def noted_pid(pid_file: bytes) -> int | None:

@@ -46,6 +46,7 @@ class Verbs:
                     self.look,
                     self.pid_file,
                     self.shut_down_at,
+                    self.last_ran,
                     self.read_wal,
                     self.find_servers,
                     self.exit_status,
@@ -157,6 +158,9 @@ class Verbs:
 
     def shut_down_at(self, instance: Instance) -> int | None:
         return look.shut_down_at(self._layout, self._rights, self._checked(instance))
+
+    def last_ran(self, instance: Instance) -> tuple[bool, int] | None:
+        return look.last_ran(self._layout, self._rights, self._checked(instance))
 
     def read_wal(self, instance: Instance, number: int, offset: int, most: int) -> tuple[str, bytes] | None:
         """Of a server that has ended."""

@@ -30,6 +30,19 @@ def held(path: Path) -> Generator[sqlite3.Connection]:
         raise SetupError(f"the store {path} cannot be copied: {error}") from None
 
 
+def doubt(path: Path) -> None:
+    """Note in a copy that nobody else has open that it is an older one: what runs may be something else by now, and what
+    was said of a loss was for what was then. Raises SetupError."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.execute("UPDATE services SET unconfirmed = 1, accept_loss = 0")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise SetupError(f"the store {path} cannot be written: {error}") from None
+
+
 def content(connection: sqlite3.Connection) -> bytes:
     """The whole store as the content of one file. Raises SetupError when it is damaged."""
     found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]

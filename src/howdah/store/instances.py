@@ -39,6 +39,7 @@ _ALL = Prepared(select(*_COLUMNS).order_by(instances.c.id))
 _TOLD = {
     ChangeKind.FAILOVER: ActivityType.SERVICE_FAILOVER,
     ChangeKind.SWITCHOVER: ActivityType.SERVICE_SWITCHOVER_END,
+    ChangeKind.ADOPTION: ActivityType.SERVICE_ADOPTION,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import Connection
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest migration; a test compares it with the directory."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

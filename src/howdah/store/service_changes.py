@@ -111,6 +111,11 @@ def set_independent(connection: Connection, service: ServiceId) -> None:
     _update(connection, service, follows=None, is_primary=True)
 
 
+def set_confirmed(connection: Connection, service: ServiceId) -> None:
+    """What runs was compared with the store, which holds from now on."""
+    _update(connection, service, unconfirmed=False)
+
+
 def set_restored(connection: Connection, service: ServiceId, at: datetime) -> None:
     _update(connection, service, restored_at=to_ms(at))
 

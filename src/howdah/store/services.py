@@ -33,7 +33,7 @@ class StoredService:
     restart, password_version: as in ``ServiceSpec``; restart_seen: which restart the engine has done, 0 at first.
     endpoint: where its primary was last seen; standbys: and the standbys that let clients in. renew_at: when the
     certificate is due.
-    timeline, source, backup, switchover, accept_loss, follows: as in ``ServiceSpec``. restored_at: since when it needs
+    timeline, source, backup, switchover, accept_loss, follows, unconfirmed: as in ``ServiceSpec``. restored_at: since when it needs
     its source no more.
     """
 
@@ -53,12 +53,14 @@ class StoredService:
     accept_loss: int = 0
     follows: ServiceId | None = None
     standbys: tuple[Endpoint, ...] = ()
+    unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A service, its state, the restart and the kind of high availability that are wanted, and where its primary and
-    the standbys that let clients in were last seen: what its routes are made from."""
+    the standbys that let clients in were last seen: what its routes are made from. unconfirmed: as in
+    ``ServiceSpec``."""
 
     service: ServiceId
     state: ServiceState
@@ -66,6 +68,7 @@ class Place:
     endpoint: Endpoint | None
     ha_type: HaType = HaType.NONE
     standbys: tuple[Endpoint, ...] = ()
+    unconfirmed: bool = False
 
 
 _SERVICE = (
@@ -107,6 +110,7 @@ _MORE = (
     services.c.accept_loss,
     services.c.follows,
     services.c.standbys,
+    services.c.unconfirmed,
 )
 _NAMED = services.join(hostnames, (hostnames.c.service == services.c.id) & hostnames.c.expires_at.is_(None))
 _WITH_PASSWORD = _NAMED.outerjoin(secrets, (secrets.c.service == services.c.id) & (secrets.c.kind == PASSWORD))
@@ -155,6 +159,7 @@ _PLACE = Prepared(
         services.c.port,
         services.c.ha_type,
         services.c.standbys,
+        services.c.unconfirmed,
     ).where(_ID)
 )
 
@@ -198,10 +203,9 @@ def place(store: Store, service: ServiceId) -> Place | None:
     row = store.one(_PLACE, {"id": str(service.uuid)})
     if row is None:
         return None
-    state, restart, host, port, ha_type, standbys = row
-    return Place(
-        service, ServiceState(state), restart, _endpoint(host, port), HaType(ha_type), decode_endpoints(standbys)
-    )
+    state, restart, host, port, ha_type, standbys, unconfirmed = row
+    endpoint, others = _endpoint(host, port), decode_endpoints(standbys)
+    return Place(service, ServiceState(state), restart, endpoint, HaType(ha_type), others, bool(unconfirmed))
 
 
 def of_timeline(connection: Connection, timeline: TimelineId) -> Service | None:
@@ -256,7 +260,7 @@ def _service(row: tuple[Any, ...]) -> Service:
 def _stored(row: tuple[Any, ...]) -> StoredService:
     ca_certificates, certificate, renew_at, restart, restart_seen, password_version, *more = row[len(_SERVICE) :]
     host, port, timeline, source_timeline, target, restored_at, backup, *servers = more
-    switchover, accept_loss, follows, standbys = servers
+    switchover, accept_loss, follows, standbys, unconfirmed = servers
     return StoredService(
         service=_service(row),
         ca_certificates=ca_certificates,
@@ -274,6 +278,7 @@ def _stored(row: tuple[Any, ...]) -> StoredService:
         accept_loss=accept_loss,
         follows=None if follows is None else ServiceId(UUID(follows)),
         standbys=decode_endpoints(standbys),
+        unconfirmed=bool(unconfirmed),
     )
 
 

@@ -94,9 +94,11 @@ services = Table(
     Column("accept_loss", Integer, nullable=False, server_default="0"),
     Column("follows", Text),
     Column("standbys", Text, nullable=False, server_default="[]"),
+    Column("unconfirmed", Boolean, nullable=False, server_default="0"),
 )
 """Desired state, and what the engine was last seen to have made of it: from ``state`` to ``restart_seen``,
-``earliest_restore`` and ``standbys`` (JSON: ``[[host, port], …]``). ``earliest_restore`` and ``restore_target`` are in
+``earliest_restore`` and ``standbys`` (JSON: ``[[host, port], …]``). ``unconfirmed``: an older store was put back, and
+what runs was not compared with it yet. ``earliest_restore`` and ``restore_target`` are in
 microseconds, which is what Postgres counts in."""
 Index("uq_services_timeline", services.c.timeline, unique=True)
 Index("ix_services_follows", services.c.follows, sqlite_where=services.c.follows.is_not(None))

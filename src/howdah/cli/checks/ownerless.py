@@ -1,4 +1,4 @@
-"""What lies here and belongs to nothing that the store knows, after an older one was put back perhaps."""
+"""What an older store that was put back does not know: what belongs to nothing, and who is the primary."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from howdah.cli.checks.finding import Finding, warn
+from howdah.cli.checks.finding import Finding, fail, warn
 from howdah.cli.processes import Server, servers
 from howdah.cli.state import by_root
 from howdah.control.paths import store_file
 from howdah.domain.settings import Settings
+from howdah.domain.states import ServiceState
 from howdah.launcher.layout import TRASH
 from howdah.launcher.processes import inspect_process
 from howdah.launcher.rights import SYSTEM_USER
+
+if TYPE_CHECKING:
+    from howdah.store.services import StoredService
 
 _MOST = 10
 """Timelines that are named."""
@@ -32,8 +37,17 @@ def check_ownerless(settings: Settings) -> Iterator[Finding]:
         instances = {instance.id.ubid for instance in StoredInstances(store).all()}
         timelines = {timeline.ubid for timeline in services.timelines(store)}
         timelines |= {one.timeline.ubid for one in deleted.everyone(store)}
+        unconfirmed = [one for id in services.ids(store) if (one := services.find(store, id)) and one.unconfirmed]
+    yield from _roles(unconfirmed)
     yield from _homes(settings.state, instances)
     yield from _timelines(settings, timelines)
+
+
+def _roles(unconfirmed: list[StoredService]) -> Iterator[Finding]:
+    for service in (one.service for one in unconfirmed):
+        if service.state is ServiceState.UNAVAILABLE and service.state_reason is not None:
+            advice = f"howdah services members {service.id} shows them; the reason says what can be done"
+            yield fail("roles", f"{service.id}: {service.state_reason}", advice)
 
 
 def _homes(state: Path, known: set[str]) -> Iterator[Finding]:

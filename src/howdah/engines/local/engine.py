@@ -31,6 +31,7 @@ from howdah.engines.local.binaries import Progress
 from howdah.engines.local.concluding import conclude, serving_of
 from howdah.engines.local.drills.drills import Drills
 from howdah.engines.local.machine import Machine
+from howdah.engines.local.members.confirming import confirm
 from howdah.engines.local.members.copies import Copies
 from howdah.engines.local.members.members import Members, Scene
 from howdah.engines.local.members.pulse import watch_members
@@ -129,6 +130,8 @@ class LocalEngine:
 
     async def reconcile(self, spec: ServiceSpec, secrets: ServiceSecrets) -> ServiceStatus:
         members = self._ready_members()
+        if spec.unconfirmed:
+            return await confirm(members, spec, secrets)
         advance = Advance(
             *(members, self._restorations, spec, secrets),
             received=partial(self._received, spec.follows or spec.id),
