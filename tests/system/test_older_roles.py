@@ -4,14 +4,13 @@ there, and where nobody can tell who is what, somebody is asked."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fixtures.command import howdah
 from fixtures.server import Server
 from ha.replicas import replica_of, shows
-from ha.service import HaService, with_standbys
+from ha.service import with_standbys
 
 
 def copied(server: Server) -> Path:

@@ -89,7 +89,8 @@ class Members:
 
     async def accept_loss(self, organization: UUID, id: ServiceId, by: Act = BY_SYSTEM) -> Service:
         """Have a failover happen though commits that were acknowledged may be lost by it, if nothing else brings the
-        service back; where an older store was put back and nobody knows who is the primary, go on as that says. Raises BadRequest, NotFound, Conflict while the service has a primary."""
+        service back; after an older store was put back, go on as that says where nobody knows who is the primary.
+        Raises BadRequest, NotFound, Conflict while the service has a primary."""
 
         by_now = self._services.get(organization, id)
 

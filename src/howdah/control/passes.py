@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
-from howdah.control.acts import BY_SYSTEM
 from howdah.control.clock import utc_now
+from howdah.control.confirmation import after_its_source, note_confirmed, relatives
 from howdah.control.effects import Effects
 from howdah.control.publisher import Opening, Publisher
 from howdah.control.removals import Removals
 from howdah.control.states import derive, has_run, restart_seen
 from howdah.control.vault import Kind, Vault
-from howdah.domain.activities import ActivityType, Deed
 from howdah.domain.errors import Unavailable
 from howdah.domain.ids import ServiceId
 from howdah.domain.services import Endpoint, Service, ServiceSecrets, ServiceSpec, ServiceStatus
@@ -97,12 +96,15 @@ class Passes:
         spec = self._spec(stored, names)
         status = await self._engine.reconcile(spec, self._open(stored, sealed))
         if status.confirmed:
-            status = await self._confirm(stored, status)
+            status = after_its_source(self._store, stored, status)
         if status.moving:
             self._happened.add(service)
         if status.ready and service not in self._happened:
             self._publisher.trust(service)
         await self._note(spec, status)
+        if status.confirmed:
+            for other in relatives(self._store, stored):
+                self.wake(other)
         self._publisher.leave_out(service, ())
         await self._publisher.publish(service)
         self._effects.tell(service, status)
@@ -179,20 +181,6 @@ class Passes:
         found = there.get(Kind.REPLICATION_PASSWORD)
         return "" if found is None else self._vault.open(owner, Kind.REPLICATION_PASSWORD, found)
 
-    async def _confirm(self, stored: StoredService, status: ServiceStatus) -> ServiceStatus:
-        """What runs was compared with an older store. A read replica that follows waits until the service that it
-        follows was, too: until then nobody knows from whom it is to be copied."""
-        service, source = stored.service.id, stored.follows
-        if source is not None and not status.promoted:
-            followed = services.find(self._store, source)
-            if followed is not None and followed.unconfirmed:
-                reason = f"an older store was put back, and it waits for its primary, {source}"
-                return replace(status, ready=False, reason=reason, retry_after=LISTENING_SECONDS)
-        await self._store.write(lambda connection: _write_confirmed(connection, service, status, utc_now()))
-        for other in (*services.followers(self._store, service), *(() if source is None else (source,))):
-            self.wake(other)
-        return status
-
     async def _note(self, spec: ServiceSpec, status: ServiceStatus) -> None:
         """Stores what was seen when it is something new. A route opens before its service is stored as running, and
         is held right after it is stored as anything else."""
@@ -200,7 +188,7 @@ class Passes:
         if stored is None:
             return
         seen = _seen(stored, spec, status)
-        if seen == _known(stored):
+        if seen == _known(stored) and not status.confirmed:
             return
         opening = None
         if seen.state is ServiceState.RUNNING and seen.endpoint is not None:
@@ -246,7 +234,7 @@ def _seen(stored: StoredService, spec: ServiceSpec, status: ServiceStatus) -> _S
         endpoint=status.primary or stored.endpoint,
         restart=restart_seen(stored, spec, status),
         earliest_restore=earliest,
-        standbys=status.standbys,
+        standbys=status.standbys if status.confirmed or not spec.unconfirmed else stored.standbys,
     )
 
 
@@ -262,18 +250,6 @@ def _known(stored: StoredService) -> _Seen:
     )
 
 
-def _write_confirmed(connection: Connection, service: ServiceId, status: ServiceStatus, now: datetime) -> None:
-    stored = services.within(connection, service)
-    if stored is None or stored.service.state is ServiceState.DELETING:
-        return
-    if status.promoted and stored.follows is not None:
-        service_changes.set_independent(connection, service)
-        what = f"from a read replica of {stored.follows}, before an older store was put back"
-        deed = Deed(ActivityType.SERVICE_PROMOTE, what, service)
-        BY_SYSTEM.note(connection, stored.service.organization, now, deed)
-    service_changes.set_confirmed(connection, service)
-
-
 def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus, now: datetime) -> None:
     """From what is stored now: a command may have come since the pass began."""
     stored = services.within(connection, spec.id)
@@ -281,6 +257,8 @@ def _write(connection: Connection, spec: ServiceSpec, status: ServiceStatus, now
         return
     seen = _seen(stored, spec, status)
     service_changes.set_state(connection, spec.id, seen.state, seen.reason)
+    if status.confirmed:
+        note_confirmed(connection, stored, status, now)
     if status.ready and stored.accept_loss:
         service_changes.set_accept_loss(connection, spec.id, 0)  # It was for what is over.
     if status.ready and stored.source is not None and stored.restored_at is None:

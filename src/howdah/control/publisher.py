@@ -32,12 +32,14 @@ class Opening:
 
 def route(place: Place, names: tuple[str, ...], opening: Opening | None, *, doubted: bool = False) -> Route | None:
     """The route of a service: open when it runs and that is not in doubt, absent when it is being deleted, held
-    otherwise, as while nobody knows which of its servers is the primary."""
+    otherwise."""
     if place.state is ServiceState.DELETING:
         return None
-    if opening is not None and opening.restart == place.restart and not place.unconfirmed:
+    if opening is not None and opening.restart == place.restart:
         endpoint, state = opening.endpoint, RouteState.OPEN
-    elif place.endpoint is not None and place.state is ServiceState.RUNNING and not (doubted or place.unconfirmed):
+    elif place.unconfirmed:
+        return _unconfirmed(place, place.service.ubid, names)
+    elif place.endpoint is not None and place.state is ServiceState.RUNNING and not doubted:
         endpoint, state = place.endpoint, RouteState.OPEN
     else:
         endpoint, state = place.endpoint, RouteState.HELD
@@ -49,13 +51,22 @@ def read_only_route(place: Place, names: tuple[str, ...], left_out: frozenset[En
     are none, absent when there are to be none or the service is being deleted."""
     if place.ha_type is HaType.NONE or place.state is ServiceState.DELETING:
         return None
+    key, names = f"{place.service.ubid}-ro", tuple(read_only(name) for name in names)
+    if place.unconfirmed:
+        return _unconfirmed(place, key, names)
     standbys = [standby for standby in place.standbys if standby not in left_out]
     return Route(
-        service=f"{place.service.ubid}-ro",
-        names=tuple(read_only(name) for name in names),
+        service=key,
+        names=names,
         servers=_addresses(*standbys),
         state=RouteState.OPEN if standbys else RouteState.HELD,
     )
+
+
+def _unconfirmed(place: Place, key: str, names: tuple[str, ...]) -> Route:
+    """Any of its servers may be the primary: connections stay where they are, and new ones wait."""
+    servers = (*(() if place.endpoint is None else (place.endpoint,)), *place.standbys)
+    return Route(key, names, _addresses(*servers), RouteState.HELD)
 
 
 def _addresses(*endpoints: Endpoint) -> tuple[Address, ...]:

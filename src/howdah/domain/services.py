@@ -26,7 +26,7 @@ class ServiceSpec:
     that is not there is missing.
     switchover: which change of its primary is asked for, counted from 1. accept_loss: for which one it was said that
     commits may be lost. follows: the service whose read replica it is. followers: its own read replicas.
-    unconfirmed: an older store was put back, and what runs was not compared with it yet: nothing of it is changed before.
+    unconfirmed: an older store was put back, and what runs was not compared with it yet: until then all stays as it is.
     """
 
     id: ServiceId
@@ -83,7 +83,8 @@ class ServiceStatus:
     earliest_restore: the first moment to which it can be restored (UTC); None while that is not known.
     moving: new clients wait until it is ready again: another server is about to become the primary, or has just become
     it.
-    confirmed: of one that was not: what runs was compared with the store, and the engine goes by it from now on.
+    confirmed: of one that was not: what runs was compared with the store, which holds from now on. Until then
+    ``primary`` and ``standbys`` say nothing.
     promoted: a read replica has been made independent, which the store has forgotten.
     """
 

@@ -31,8 +31,8 @@ def held(path: Path) -> Generator[sqlite3.Connection]:
 
 
 def doubt(path: Path) -> None:
-    """Note in a copy that nobody else has open that it is an older one: what runs may be something else by now, and what
-    was said of a loss was for what was then. Raises SetupError."""
+    """Note in a copy that nobody else has open that it is an older one: what runs may be something else by now, and
+    what was said of a loss was for what was then. Raises SetupError."""
     try:
         connection = sqlite3.connect(path, isolation_level=None)
         try:

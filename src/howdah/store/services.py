@@ -33,8 +33,8 @@ class StoredService:
     restart, password_version: as in ``ServiceSpec``; restart_seen: which restart the engine has done, 0 at first.
     endpoint: where its primary was last seen; standbys: and the standbys that let clients in. renew_at: when the
     certificate is due.
-    timeline, source, backup, switchover, accept_loss, follows, unconfirmed: as in ``ServiceSpec``. restored_at: since when it needs
-    its source no more.
+    timeline, source, backup, switchover, accept_loss, follows, unconfirmed: as in ``ServiceSpec``. restored_at: since
+    when it needs its source no more.
     """
 
     service: Service

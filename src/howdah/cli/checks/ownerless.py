@@ -37,7 +37,7 @@ def check_ownerless(settings: Settings) -> Iterator[Finding]:
         instances = {instance.id.ubid for instance in StoredInstances(store).all()}
         timelines = {timeline.ubid for timeline in services.timelines(store)}
         timelines |= {one.timeline.ubid for one in deleted.everyone(store)}
-        unconfirmed = [one for id in services.ids(store) if (one := services.find(store, id)) and one.unconfirmed]
+        unconfirmed = [one for its in services.ids(store) if (one := services.find(store, its)) and one.unconfirmed]
     yield from _roles(unconfirmed)
     yield from _homes(settings.state, instances)
     yield from _timelines(settings, timelines)

@@ -87,9 +87,9 @@ def by_files(view: View, lasts: Lasts, strangers: Sequence[str], *, replica: boo
 
 
 def confirmed(view: View, leader: Member, lasts: Lasts) -> tuple[Instance, list[Instance]]:
-    """The primary and the others as they are from then on. One that stands by was noted as joined before it was started;
-    one that has ended has joined when it ended on the newest timeline. Whether commits have waited all the time nobody
-    knows, so that nobody takes over until a standby has all of them."""
+    """The primary and the others as they are from then on. One that stands by was noted as joined before it was
+    started; one that has ended has joined when it ended on the newest timeline. Whether commits have waited all the
+    time nobody knows, so that nobody takes over until a standby has all of them."""
     newest = max((one.timeline for one in lasts.values()), default=0)
     waits = view.primary is not None and view.primary.instance.waits
     others = [
@@ -104,6 +104,10 @@ def confirmed(view: View, leader: Member, lasts: Lasts) -> tuple[Instance, list[
         if one.instance.id != leader.instance.id
     ]
     return replace(leader.instance, role=Role.PRIMARY, joined=False, waits=waits, ahead=waits), others
+
+
+def others_that_lead(view: View) -> list[Member]:
+    return [one for one in view.standbys if _leads(one)]
 
 
 def _leads(member: Member) -> bool:

@@ -11,7 +11,8 @@ import structlog
 
 from howdah.domain.failovers import ChangeKind, RoleChange
 from howdah.domain.ids import InstanceId
-from howdah.domain.services import Endpoint, ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.domain.services import ServiceSecrets, ServiceSpec, ServiceStatus
+from howdah.engines.local.actions.stop import kill
 from howdah.engines.local.machine import Machine
 from howdah.engines.local.members.comparing import (
     Adopt,
@@ -23,14 +24,14 @@ from howdah.engines.local.members.comparing import (
     by_files,
     by_servers,
     confirmed,
+    others_that_lead,
 )
-from howdah.engines.local.members.members import Members, Scene
+from howdah.engines.local.members.members import Members
 from howdah.engines.local.members.view import Member, View
 from howdah.engines.local.status import status_of
 
 CAUSE = "an older store was put back"
 
-_HOST = "127.0.0.1"
 _LATER = 1.0
 """Seconds until another look at what cannot be decided."""
 
@@ -50,19 +51,24 @@ async def confirm(members: Members, spec: ServiceSpec, secrets: ServiceSecrets) 
         verdict = by_files(view, lasts, strangers, replica=replica)
     match verdict:
         case Undecided(why):
-            return ServiceStatus(False, False, _endpoint(view), why, retry_after=_LATER, standbys=_standbys(scene))
+            return ServiceStatus(ready=False, settled=False, reason=why, retry_after=_LATER)
         case Promoted():
             _log.warning("a read replica was promoted since", service=spec.id.ubid, cause=CAUSE)
-            return ServiceStatus(False, False, _endpoint(view), confirmed=True, promoted=True)
+            return ServiceStatus(ready=False, settled=False, confirmed=True, promoted=True)
         case Adopt(leader):
             await _adopt(machine, view, leader, lasts)
-        case Agree() if view.primary is not None and not replica:
-            leads, others = confirmed(view, view.primary, lasts)
-            await machine.registry.put(leads, *others)
         case Agree():
-            pass
+            if view.primary is not None and not replica:
+                await _agree(machine, view, view.primary, lasts)
     status = status_of(members, spec, members.look(spec, secrets), None, None, hurt=False)
     return replace(status, settled=False, retry_after=None, confirmed=True)
+
+
+async def _agree(machine: Machine, view: View, primary: Member, lasts: Lasts) -> None:
+    leads, others = confirmed(view, primary, lasts)
+    await machine.registry.put(leads, *others)
+    for one in others_that_lead(view):
+        await kill(machine, one.instance)  # Somebody has said so. There are never two primaries.
 
 
 async def _adopt(machine: Machine, view: View, leader: Member, lasts: Lasts) -> None:
@@ -94,13 +100,3 @@ def _strangers(machine: Machine, spec: ServiceSpec) -> list[str]:
     known = {one.id.ubid for one in machine.registry.of(spec.id)}
     homes = (one for one in machine.launcher.homes() if one.service == spec.id.ubid and one.used and not one.trash)
     return sorted(one.instance for one in homes if one.instance not in known)
-
-
-def _endpoint(view: View) -> Endpoint | None:
-    return None if view.primary is None else Endpoint(_HOST, view.primary.instance.port)
-
-
-def _standbys(scene: Scene) -> tuple[Endpoint, ...]:
-    """Reading goes on meanwhile."""
-    up = (one for one in scene.view.members if one.is_up and one.seen.running is not None)
-    return tuple(Endpoint(_HOST, one.instance.port) for one in up if one.seen.running and one.seen.running.standing_by)

@@ -11,9 +11,9 @@ from unit.engines.local.members.servers import Server
 from unit.engines.local.members.world import World
 
 from howdah.domain.errors import Unavailable
-from howdah.domain.instances import Role
+from howdah.domain.instances import Instance, Role
 from howdah.engines.local import plan as alone
-from howdah.engines.local.members import failover, leaving, plan
+from howdah.engines.local.members import comparing, failover, leaving, plan
 from howdah.engines.local.members.positions import Placed, furthest_first
 from howdah.engines.local.members.view import Member, View
 
@@ -33,6 +33,9 @@ def _same(server: Server, member: Member) -> bool:
 def advance(world: World) -> Steps:
     """One pass: engines/local/advance.py."""
     view = world.view()
+    if world.unconfirmed:
+        yield from _confirm(world, view)
+        return
     if (change := plan.transition(view)) is not None:
         try:
             yield from _change_roles(world, view, change)
@@ -61,6 +64,48 @@ def advance(world: World) -> Steps:
                 yield from _perform(world, view, standby, action)
             except Unavailable:
                 yield "refused"
+
+
+def _confirm(world: World, view: View) -> Steps:
+    """engines/local/members/confirming.py."""
+    lasts = world.lasts()
+    verdict = comparing.by_servers(view, lasts, replica=False)
+    if verdict is None:
+        strangers = [f"server {one.number}" for one in world.strangers()]
+        verdict = comparing.by_files(view, lasts, strangers, replica=False)
+    yield f"compared: {type(verdict).__name__}"
+    match verdict:
+        case comparing.Undecided():
+            return
+        case comparing.Adopt(leader):
+            assert view.primary is not None
+            leads, others = comparing.confirmed(view, leader, lasts)
+            for one in others:
+                if one.id != view.primary.instance.id:
+                    world.put(_registered(world, one), one)
+            yield "noted who stands by"
+            for one in (*others, leads):
+                world.put(_registered(world, one), one)
+            world.changes += 1
+            world.incomplete = False
+            yield "adopted"
+        case _ if view.primary is not None:
+            leads, others = comparing.confirmed(view, view.primary, lasts)
+            for one in (*others, leads):
+                world.put(_registered(world, one), one)
+            if view.may_lose:
+                world.forgive(_server(world, view.primary))
+            yield "agreed"
+            for member in comparing.others_that_lead(view):
+                world.end(_server(world, member), asked=True)
+        case _:
+            pass
+    world.unconfirmed = False
+    yield "confirmed"
+
+
+def _registered(world: World, instance: Instance) -> Server:
+    return next(one for one in world.members() if one.registered and one.registered.id == instance.id)
 
 
 def _change_roles(world: World, view: View, change: plan.Transition) -> Steps:
@@ -140,7 +185,8 @@ def _keep_up(world: World, view: View, step: plan.Upkeep) -> Steps:
         case plan.Retire(member):
             server = _server(world, member)
             yield from _leave(world, view, server, member)
-            server.data, server.wal, server.timelines = False, (), ((0, 0),)
+            server.initialised = server.data = server.led = False
+            server.wal, server.timelines = (), ((0, 0),)
             yield "deleted"
             server.registered = None
             world.leaving = None
@@ -208,6 +254,7 @@ def _perform(world: World, view: View, member: Member, action: alone.Action) -> 
             if leader is None or view.primary is None or not _same(leader, view.primary) or not leader.data:
                 raise Unavailable("its primary does not run")
             server.initialised = server.data = True
+            server.led = False
             server.wal, server.timelines, server.newest = leader.wal, leader.timelines, leader.newest
             yield "placed a copy"
             world.put(server, replace(member.instance, joined=True))

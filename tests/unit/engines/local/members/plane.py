@@ -55,6 +55,12 @@ class Plane:
             server.died = False
 
 
+def put_back(world: World, plane: Plane) -> None:
+    """An older store, while no control plane runs."""
+    plane.kill()
+    world.put_back()
+
+
 def heal(world: World, plane: Plane) -> bool:
     """Nothing breaks any more. Whether it becomes whole again: not where a new primary lost its data while it took
     over, which leaves none that counts with any (docs/high-availability.md)."""
@@ -75,5 +81,8 @@ def heal(world: World, plane: Plane) -> bool:
             return True
         if number == 200:  # Its user is told what to do when data of two members are gone.
             world.accept_loss = world.changes + 1
+            for stranger in world.strangers() if world.unconfirmed else ():
+                world.end(stranger, asked=True)
+                stranger.data = False
     assert world.is_lost(), f"it does not heal: {world}"
     return False

@@ -37,7 +37,8 @@ class Process:
 class Server:
     """``registered``: as the store has it, None when it is forgotten. ``timelines``: each with the LSN at which it
     begins. ``newest``: the last one whose history lies in its WAL directory: a standby goes where that leads.
-    ``died``: it ended and nobody had asked for it, as the control plane remembers."""
+    ``died``: it ended and nobody had asked for it, as the control plane remembers. ``led``: its last process was no
+    standby, as its control file says."""
 
     number: int
     registered: Instance | None
@@ -49,6 +50,7 @@ class Server:
     file: Config | None = None
     process: Process | None = None
     died: bool = False
+    led: bool = False
 
     @property
     def writes(self) -> bool:

@@ -3,11 +3,12 @@ never happen does, whatever breaks and wherever the control plane is killed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from unit.engines.local.members.plane import Plane, heal
+from unit.engines.local.members.plane import Plane, heal, put_back
 from unit.engines.local.members.servers import SERVICE, Process, Server, identifier
 from unit.engines.local.members.world import World, settled
 
@@ -170,4 +171,28 @@ def test_nothing_that_must_never_happen_does(ha_type: HaType, happening: list[tu
         note(f"{event} {number}")
         happen(world, plane, event, number)
         world.check()
+    assert not heal(world, plane) or world.acknowledged <= set(world.primary_wal())
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(HA_TYPES), *(st.lists(events, max_size=most) for most in (10, 20, 10)))
+def test_nothing_of_that_happens_when_an_older_store_is_put_back(
+    ha_type: HaType,
+    before: list[tuple[str, int]],
+    since: list[tuple[str, int]],
+    after: list[tuple[str, int]],
+) -> None:
+    world = settled(ha_type)
+    plane = Plane(world, note)
+    stages: list[tuple[list[tuple[str, int]], Callable[[], None]]] = [
+        (before, world.copy),
+        (since, lambda: put_back(world, plane)),
+        (after, world.check),
+    ]
+    for happening, at_the_end in stages:
+        for event, number in happening:
+            note(f"{event} {number}")
+            happen(world, plane, event, number)
+            world.check()
+        at_the_end()
     assert not heal(world, plane) or world.acknowledged <= set(world.primary_wal())

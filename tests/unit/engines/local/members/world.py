@@ -10,16 +10,30 @@ from dataclasses import dataclass, field, replace
 
 from unit.engines.local.members.servers import SERVICE, Config, Process, Server, identifier
 
+from howdah.domain.ids import InstanceId
 from howdah.domain.instances import Instance, Role
 from howdah.domain.states import HaType
+from howdah.engines.local.members.comparing import Last
 from howdah.engines.local.members.view import Member, View
 from howdah.engines.local.observed import Observed, Phase, Running, Wanted
+
+
+@dataclass(frozen=True)
+class Older:
+    """What a copy of the store has."""
+
+    registered: dict[int, Instance | None]
+    ha_type: HaType
+    changes: int
+    incomplete: bool
+    switchover: int
 
 
 @dataclass
 class World:
     """``acknowledged``: commits whose clients have been told. ``leaving``: a standby that is about to lose its data.
-    ``judged``: standbys that the control plane takes for useless. ``full``: the disk that they share is."""
+    ``judged``: standbys that the control plane takes for useless. ``full``: the disk that they share is. ``copied``: an
+    older store. ``unconfirmed``: it was put back, and what runs was not compared with it yet."""
 
     ha_type: HaType
     servers: dict[int, Server] = field(default_factory=dict[int, Server])
@@ -35,6 +49,8 @@ class World:
     full: bool = False
     judged: set[int] = field(default_factory=set[int])
     commits: int = 0
+    copied: Older | None = None
+    unconfirmed: bool = False
     pids: int = 0
 
     # -- what there is
@@ -121,12 +137,14 @@ class World:
         assert server.process is None
         assert server.file is not None
         self.pids += 1
+        server.led = not following
         server.process = Process(self.pids, following, server.file)
 
     def open(self, server: Server) -> None:
         if server.process is not None and not server.process.ready and server.data:
             server.process.ready = True
             server.process.leads = not server.process.following
+            server.led = server.process.leads
 
     def begin_promotion(self, server: Server) -> None:
         """The history of its new timeline is there before anything else."""
@@ -135,7 +153,7 @@ class World:
     def promote(self, server: Server) -> None:
         """It forks that timeline."""
         if server.process is not None and server.process.ready and not server.process.leads:
-            server.process.leads = True
+            server.process.leads = server.led = True
             server.timelines = (*server.timelines, (server.newest, len(server.wal)))
 
     def end(self, server: Server, *, asked: bool) -> None:
@@ -214,11 +232,35 @@ class World:
     def put(self, server: Server, instance: Instance) -> None:
         server.registered = instance
 
+    # -- the store
+
+    def copy(self) -> None:
+        registered = {one.number: one.registered for one in self.servers.values()}
+        self.copied = Older(registered, self.ha_type, self.changes, self.incomplete, self.switchover)
+
+    def put_back(self) -> None:
+        """The copy; what runs goes on."""
+        assert self.copied is not None
+        for server in self.servers.values():
+            server.registered = self.copied.registered.get(server.number)
+        self.ha_type, self.changes, self.incomplete = self.copied.ha_type, self.copied.changes, self.copied.incomplete
+        self.switchover, self.accept_loss, self.unconfirmed = self.copied.switchover, 0, True
+
+    def strangers(self) -> list[Server]:
+        return [one for one in self.servers.values() if one.registered is None and one.data]
+
+    def lasts(self) -> dict[InstanceId, Last]:
+        there = (one for one in self.members() if one.data)
+        return {one.registered.id: Last(one.led, one.timelines[-1][0]) for one in there if one.registered}
+
     # -- what must always be so
 
     def check(self) -> None:
         writers = [one.number for one in self.servers.values() if one.writes]
         assert len(writers) < 2, f"{writers} take writes at the same time"
+        if self.unconfirmed:
+            assert any(self.acknowledged <= set(one.wal) for one in self.servers.values()), "nobody has all of them"
+            return
         leader = self.primary()
         assert sum(one.role() is Role.PRIMARY for one in self.members()) < 2
         assert len(self.members()) <= HaType.SYNC.standbys + 1, "more and more standbys"
