@@ -32,11 +32,11 @@ def held(path: Path) -> Generator[sqlite3.Connection]:
 
 def doubt(path: Path) -> None:
     """Note in a copy that nobody else has open that it is an older one: what runs may be something else by now, and
-    what was said of a loss was for what was then. Raises SetupError."""
+    what somebody waited for was for what was then. Raises SetupError."""
     try:
         connection = sqlite3.connect(path, isolation_level=None)
         try:
-            connection.execute("UPDATE services SET unconfirmed = 1, accept_loss = 0")
+            connection.execute("UPDATE services SET unconfirmed = 1, switchover = 0, accept_loss = 0")
         finally:
             connection.close()
     except sqlite3.Error as error:

@@ -79,6 +79,8 @@ def heal(world: World, plane: Plane) -> bool:
         world.check()
         if world.is_whole() and plane.steps is None:
             return True
+        if number == 100:  # Who waits for a switchover has given it up.
+            world.switchover = 0
         if number == 200:  # Its user is told what to do when data of two members are gone.
             world.accept_loss = world.changes + 1
             for stranger in world.strangers() if world.unconfirmed else ():

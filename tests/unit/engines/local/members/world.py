@@ -26,7 +26,6 @@ class Older:
     ha_type: HaType
     changes: int
     incomplete: bool
-    switchover: int
 
 
 @dataclass
@@ -236,7 +235,7 @@ class World:
 
     def copy(self) -> None:
         registered = {one.number: one.registered for one in self.servers.values()}
-        self.copied = Older(registered, self.ha_type, self.changes, self.incomplete, self.switchover)
+        self.copied = Older(registered, self.ha_type, self.changes, self.incomplete)
 
     def put_back(self) -> None:
         """The copy; what runs goes on."""
@@ -244,7 +243,7 @@ class World:
         for server in self.servers.values():
             server.registered = self.copied.registered.get(server.number)
         self.ha_type, self.changes, self.incomplete = self.copied.ha_type, self.copied.changes, self.copied.incomplete
-        self.switchover, self.accept_loss, self.unconfirmed = self.copied.switchover, 0, True
+        self.switchover, self.accept_loss, self.unconfirmed = 0, 0, True
 
     def strangers(self) -> list[Server]:
         return [one for one in self.servers.values() if one.registered is None and one.data]
