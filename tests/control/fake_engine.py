@@ -40,7 +40,8 @@ class World:
     ``bases``: the base backups of every timeline. ``standbys``: the ports of those standbys of a service that let
     clients in. ``concluding``: what servers wait for before they end; ``hurried``:
     those that were not waited for. ``outage``: why the archive is out of reach. ``kept``: whose backups were left alone
-    in the archive, where ``window`` is what can be restored."""
+    in the archive, where ``window`` is what can be restored. ``unclear``: services of an older store of which nobody
+    can tell who is the primary, and why; ``promoted``: those that are read replicas no more."""
 
     servers: dict[ServiceId, Server] = field(default_factory=dict)
     broken: dict[ServiceId, str] = field(default_factory=dict)
@@ -54,6 +55,8 @@ class World:
     outage: HowdahError | None = None
     kept: list[TimelineId] = field(default_factory=list)
     window: Window | None = None
+    unclear: dict[ServiceId, str] = field(default_factory=dict)
+    promoted: set[ServiceId] = field(default_factory=set)
 
 
 async def _nothing(_call: str, _service: ServiceId) -> None:
@@ -103,9 +106,16 @@ class FakeEngine:
             self.passes[spec.id] = self.passes.get(spec.id, 0) + 1
             self.specs[spec.id] = spec
             await self.before("reconcile", spec.id)
+            if spec.unconfirmed and not spec.accept_loss and spec.id in self.world.unclear:
+                return ServiceStatus(False, False, reason=self.world.unclear[spec.id], retry_after=0.01)
             status = await self._step(spec, secrets)
             ports = self.world.standbys.get(spec.id, ())
-            return replace(status, standbys=tuple(Endpoint("127.0.0.1", port) for port in ports))
+            return replace(
+                status,
+                standbys=tuple(Endpoint("127.0.0.1", port) for port in ports),
+                confirmed=spec.unconfirmed,
+                promoted=spec.unconfirmed and spec.id in self.world.promoted,
+            )
         finally:
             self.running.discard(spec.id)
 

@@ -10,7 +10,7 @@ import pytest
 from fixtures.command import howdah
 from fixtures.server import Server
 from ha.replicas import replica_of, shows
-from ha.service import with_standbys
+from ha.service import end, with_standbys
 
 
 def copied(server: Server) -> Path:
@@ -101,3 +101,26 @@ def test_where_nobody_can_tell_who_is_the_primary_nothing_is_done_until_somebody
     assert service.primary() == primary
     assert service.sql("SELECT number FROM kept") == []
     assert service.changes() == []
+
+
+@pytest.mark.long
+@pytest.mark.fault(
+    what="An older copy of the store is put back; a standby took over since, and then all was stopped",
+    then="The one that was the primary last is started as the primary, with all that was committed",
+)
+def test_the_one_that_was_the_primary_last_is_started_as_the_primary(server: Server) -> None:
+    service = with_standbys(server, "async")
+    service.sql("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
+    file, former = copied(server), service.primary()
+    end(former)
+    service.wait_for_change(1)
+    service.wait_until_healthy(1)
+    service.sql("INSERT INTO kept VALUES (1001)")
+    leader = service.primary()
+    server.stop_everything()
+
+    put_back(server, file)
+    service.wait_until_healthy(1)
+    assert service.primary().instance == leader.instance != former.instance
+    assert service.sql("SELECT count(*) FROM kept") == [(1001,)]
+    assert [one["kind"] for one in service.changes()] == ["adoption"]

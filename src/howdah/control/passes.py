@@ -102,12 +102,13 @@ class Passes:
         if status.ready and service not in self._happened:
             self._publisher.trust(service)
         await self._note(spec, status)
-        if status.confirmed:
-            for other in relatives(self._store, stored):
-                self.wake(other)
         self._publisher.leave_out(service, ())
         await self._publisher.publish(service)
         self._effects.tell(service, status)
+        if status.confirmed:
+            for other in relatives(self._store, stored):
+                self.wake(other)
+            return UNSETTLED
         if status.retry_after is not None:
             return status.retry_after
         return None if status.settled else UNSETTLED

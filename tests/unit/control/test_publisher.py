@@ -26,6 +26,7 @@ HERE, THERE, MORE, DEAD = (Endpoint("127.0.0.1", port) for port in (20_001, 20_0
         (Place(ID, ServiceState.DELETING, 0, HERE), None, None),
         (Place(ID, ServiceState.CREATING, 0, None), Opening(ID, HERE, 0), ("open", 20_001)),
         (Place(ID, ServiceState.RUNNING, 0, HERE), Opening(ID, THERE, 0), ("open", 20_002)),
+        (Place(ID, ServiceState.RUNNING, 0, HERE, HaType.ASYNC, (MORE,), True), None, ("held", 20_001, 20_003)),
         (Place(ID, ServiceState.RESTARTING, 2, HERE), Opening(ID, HERE, 1), ("held", 20_001)),
         (Place(ID, ServiceState.DELETING, 0, HERE), Opening(ID, HERE, 0), None),
     ],
@@ -55,6 +56,7 @@ NEW, OLD = "new-6d8d2e3e.c0.localhost", "old-00000000.c0.localhost"
         (Place(ID, ServiceState.UNAVAILABLE, 0, HERE, HaType.SYNC, (THERE, MORE)), ("open", 20_002, 20_003)),
         (Place(ID, ServiceState.RESTARTING, 1, HERE, HaType.SYNC, (THERE, DEAD)), ("open", 20_002)),
         (Place(ID, ServiceState.RUNNING, 0, HERE, HaType.ASYNC, (DEAD,)), ("held",)),
+        (Place(ID, ServiceState.RUNNING, 0, HERE, HaType.ASYNC, (THERE,), True), ("held", 20_001, 20_002)),
     ],
 )
 def test_the_read_only_route_of_a_service(place: Place, expected: tuple[Any, ...] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -261,3 +262,32 @@ def test_what_was_emptied_before_it_was_recorded_is_made_anew(launcher: Launcher
     (paths.data / "global" / "pg_control").unlink()
     assert launcher.prepare(INSTANCE)
     assert not paths.data.exists()
+
+
+LEADS, FOLLOWS = (1, 3, 4, 6), (0, 2, 5)
+
+
+@pytest.mark.parametrize(("state", "led"), [*((one, True) for one in LEADS), *((one, False) for one in FOLLOWS)])
+def test_a_control_file_says_what_the_last_server_was(
+    launcher: Launcher, places: Layout, state: int, led: bool
+) -> None:
+    data = places.of(INSTANCE).data
+    (data / "global").mkdir(parents=True)
+    assert launcher.last_ran(INSTANCE) is None
+    content = bytearray(8192)
+    for at, value in ((16, state), (48, 2), (144, 3)):
+        struct.pack_into("<i", content, at, value)
+    own(data / "global" / "pg_control").write_bytes(content)
+    assert launcher.last_ran(INSTANCE) == (led, 3)
+    struct.pack_into("<i", content, 144, 0)
+    own(data / "global" / "pg_control").write_bytes(content)
+    assert launcher.last_ran(INSTANCE) == (led, 2)
+    own(data / "backup_label").write_bytes(b"START WAL LOCATION")
+    assert launcher.last_ran(INSTANCE) == (False, 2), "a copy in which no server has run says what was copied"
+
+
+def own(file: Path) -> Path:
+    file.touch()
+    if INSTANCE.uid is not None:
+        os.chown(file, INSTANCE.uid, -1)
+    return file

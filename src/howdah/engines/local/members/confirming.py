@@ -61,7 +61,7 @@ async def confirm(members: Members, spec: ServiceSpec, secrets: ServiceSecrets) 
             if view.primary is not None and not replica:
                 await _agree(machine, view, view.primary, lasts)
     status = status_of(members, spec, members.look(spec, secrets), None, None, hurt=False)
-    return replace(status, settled=False, retry_after=None, confirmed=True)
+    return replace(status, confirmed=True)
 
 
 async def _agree(machine: Machine, view: View, primary: Member, lasts: Lasts) -> None:
