@@ -1,7 +1,9 @@
-"""An older store was put back: until what runs has been compared with it clients wait, and somebody may say what is so."""
+"""An older store was put back: until what runs has been compared with it clients wait, and somebody may say what is."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,13 @@ from control.fake_engine import World
 from control.planes import NEW, Running, running_plane, until
 
 from howdah.control.copies import put_back, read_parts
-from howdah.control.paths import secrets_key_file
+from howdah.control.paths import secrets_key_file, store_file
 from howdah.domain.activities import ActivityType, ActorType
 from howdah.domain.errors import BadRequest
 from howdah.domain.ids import ServiceId
 from howdah.domain.routes import RouteState
+from howdah.store import services
+from howdah.store.store import Store
 
 UNCLEAR = "two servers take writes"
 
@@ -56,6 +60,22 @@ async def test_clients_wait_until_what_runs_was_compared(tmp_path: Path) -> None
     async with running_plane(tmp_path, world) as running:
         await until("looked at", lambda: service in running.engine.specs)
         assert not running.engine.specs[service].unconfirmed, "it is compared once, not at each start"
+
+
+async def test_a_copy_that_an_earlier_version_made_is_an_older_store_too(tmp_path: Path) -> None:
+    async with running_plane(tmp_path) as running:
+        service = await created(running)
+    parts = read_parts(tmp_path, secrets_key_file(tmp_path))
+    (earlier := tmp_path / "earlier.db").write_bytes(parts["howdah.db"])
+    with closing(sqlite3.connect(earlier)) as store:
+        store.execute("ALTER TABLE services DROP COLUMN unconfirmed")
+        store.execute("UPDATE alembic_version SET version_num = '0013'")
+        store.commit()
+    put_back(tmp_path, secrets_key_file(tmp_path), parts | {"howdah.db": earlier.read_bytes()})
+    with Store(store_file(tmp_path)) as restored:
+        found = services.find(restored, service)
+        assert found is not None
+        assert found.unconfirmed
 
 
 async def test_a_replica_is_confirmed_after_the_service_that_it_follows(tmp_path: Path) -> None:

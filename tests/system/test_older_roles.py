@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.command import howdah
-from fixtures.server import Server
+from fixtures.server import Server, alive
 from ha.replicas import replica_of, shows
 from ha.service import end, with_standbys
 
@@ -124,3 +124,33 @@ def test_the_one_that_was_the_primary_last_is_started_as_the_primary(server: Ser
     assert service.primary().instance == leader.instance != former.instance
     assert service.sql("SELECT count(*) FROM kept") == [(1001,)]
     assert [one["kind"] for one in service.changes()] == ["adoption"]
+
+
+@pytest.mark.long
+@pytest.mark.fault(
+    what="An older copy of the store is put back; a standby that was made since has taken over",
+    then="It runs on; the service is unavailable and says so, and doctor names the data with what to do",
+)
+def test_a_primary_that_the_store_does_not_know_runs_on_and_is_named(server: Server) -> None:
+    service = with_standbys(server, "none")
+    file, known = copied(server), service.primary()
+    server.call("PATCH", f"/{service.id}", {"haType": "async"})
+    service.wait_until_healthy(1)
+    server.call("PATCH", f"/{service.id}/state", {"command": "switchover"})
+    service.sql("CREATE TABLE kept AS SELECT 42 AS n")
+    stranger = service.primary()
+    assert stranger.instance != known.instance
+    server.kill()
+    put_back(server, file)
+
+    server.wait_until(service.id, "unavailable")
+    (said,) = unconfirmed(server)
+    assert f"{known.instance} (primary by the store) stands by" in said
+    assert f"{stranger.instance} is not known to it" in said
+    with service.directly(stranger) as its_client:
+        assert its_client.execute("SELECT n FROM kept").fetchall() == [(42,)]
+
+    service.own("POST", "failover", {"acceptDataLoss": True})
+    server.wait_until(service.id, "running")
+    assert service.primary().instance == known.instance
+    assert alive(stranger.pid)
