@@ -86,7 +86,8 @@ def failover(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a standby take over though commits may be lost, where the primary is lost and nothing else helps."""
+    """Let a standby take over though commits may be lost, where the primary is lost and nothing else helps; or go on as
+    an older store says that was put back."""
     if not accept_data_loss:
         raise typer.BadParameter(
             "failovers that lose nothing happen by themselves; one that may lose commits needs --accept-data-loss"
@@ -95,7 +96,7 @@ def failover(
     found = service_id(api, service)
     if not yes and sys.stdin.isatty():
         typer.confirm(
-            f"Have a standby of {service} ({found}) take over, without what it lacks of the lost primary?",
+            f"Have {service} ({found}) go on, without what its new primary lacks of the lost one?",
             abort=True,
             err=True,
         )

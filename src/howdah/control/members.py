@@ -106,6 +106,8 @@ class Members:
                 )
             service_changes.set_accept_loss(connection, id, role_changes.count_within(connection, id) + 1)
             what = "a standby may take over though commits are lost"
+            if stored.unconfirmed:
+                what = "it may go on as an older store says, though commits are lost"
             self._services.note(connection, by, service, ActivityType.SERVICE_ACCEPT_DATA_LOSS, what)
             by.keep(connection, by_now)
 
