@@ -136,6 +136,10 @@ def test_damage_leaves_nothing_behind(cluster: Cluster, archive: TimelineArchive
     assert not (tmp_path / "never.restoring").exists()
 
 
+@pytest.mark.fault(
+    what="A record of WAL in the archive cannot be read, in a segment from before a failover, switchover or promotion",
+    then="What is later is not restored, and the restoration says so; moments before it are",
+)
 @NEWEST_FIRST
 def test_a_record_that_cannot_be_read_before_the_timeline_changed_is_no_end(
     cluster: Cluster, archive: TimelineArchive, tmp_path: Path

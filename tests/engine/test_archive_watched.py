@@ -31,6 +31,10 @@ def is_whole(found: ArchiveStatus) -> bool:
     return found.problem is None and found.waiting_bytes == 0 and found.broken is None
 
 
+@pytest.mark.fault(
+    what="A segment of WAL is lost in the archive",
+    then="The service's health is critical at once; a full base backup is taken within the hour, and the gap is shown",
+)
 async def test_wal_that_is_lost_in_the_archive_is_a_gap_that_a_full_base_backup_closes(rig: Rig):
     source = archived()
     async with rig.engine(QUICK_PROBE) as engine:
