@@ -76,6 +76,8 @@ def _of_archive(known: Known, interval: timedelta, now: datetime) -> Iterator[tu
         yield HealthStatus.WARNING, "nothing can be restored yet: no base backup is completed"
     elif any(gap.until is None for gap in archive.window.gaps):
         yield HealthStatus.CRITICAL, "WAL was lost and no base backup has closed the gap yet: see gaps of the backups"
+    elif archive.broken is not None:
+        yield HealthStatus.CRITICAL, f"the latest moment cannot be restored: {archive.broken}"
     if archive.problem is not None:
         yield HealthStatus.WARNING, f"archiving does not go on: {archive.problem}"
     if archive.lag_seconds > LONGEST_LAG:
