@@ -51,11 +51,13 @@ def test_a_drill_is_followed_to_its_end_and_kept(archiving: Server, service: dic
     ran = howdah("backups", "verify", "shop", state=archiving.state)
     assert ran.returncode == 0, ran.stderr + ran.stdout
     assert f"{service['id']}: drilled (" in ran.stderr
-    head, row = ran.stdout.splitlines()
+    head, row, beside = ran.stdout.splitlines()
+    assert beside.startswith("no rows compared: the service has no table with rows")
     assert head.split() == ["STARTED", "RESULT", "SECONDS", "SIZE", "CHECKED", "COMPARED", "RESTORED", "UNTIL"]
 
     shown = howdah("backups", "drills", service["id"], state=archiving.state)
     assert shown.stdout.splitlines()[:2] == [head, row]
+    assert f"no rows compared of {re.split(r' {2,}', row)[0]}: the service has no table" in shown.stdout
     kept = howdah("backups", "drills", "shop", "--json", state=archiving.state)
     (drill,) = json.loads(kept.stdout)["drills"]
     assert (drill["ok"], drill["problems"], drill["checksumsChecked"]) == (True, [], True)
@@ -73,8 +75,9 @@ def test_problems_are_listed_and_the_command_fails(archiving: Server, service: d
         base.write_bytes(whole)
     assert ran.returncode == as_json.returncode == 1
     assert f"{service['id']}: drilled, with problems (" in ran.stderr
-    row, problem = ran.stdout.splitlines()[1:]
+    row, problem, beside = ran.stdout.splitlines()[1:]
     assert re.split(r" {2,}", row)[1] == "FAILED"
+    assert beside == "no rows compared: nothing was restored"
     assert re.fullmatch(r"problem: \S+/base.tar.zst is damaged \(its SHA-256 .*", problem)
     assert json.loads(as_json.stdout)["problems"] == [problem.removeprefix("problem: ")]
     told = archiving.activities(service["id"], "drill_end")
@@ -83,6 +86,7 @@ def test_problems_are_listed_and_the_command_fails(archiving: Server, service: d
         True,
     ]
     assert ", all is well: " in told[-1]["changes"]
+    assert "; no rows compared: the service has no table" in told[-1]["changes"]
     shown = howdah("backups", "drills", "shop", state=archiving.state).stdout
     assert shown.count(f"{problem.removeprefix('problem: ')}\n") == 2
 

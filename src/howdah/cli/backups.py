@@ -86,8 +86,8 @@ def verify(
         show_json(drill)
     else:
         show_table(_DRILLS, [_drill(drill)], nothing="")
-        for problem in drill["problems"]:
-            print(f"problem: {problem}")
+        for said in _said(drill):
+            print(said)
     if not drill["ok"]:
         raise SystemExit(1)
 
@@ -102,8 +102,8 @@ def list_drills(service: ServiceArgument, state: StateOption = None, as_json: Js
         return
     show_table(_DRILLS, [_drill(one) for one in found["drills"]], nothing="no drills")
     for one in found["drills"]:
-        for problem in one["problems"]:
-            print(f"problem of {one['startedAt']}: {problem}")
+        for said in _said(one, f" of {one['startedAt']}"):
+            print(said)
     if (under_way := found["underWay"]) is not None:
         problem = "" if under_way["problem"] is None else f"; problem: {under_way['problem']}"
         print(f"under way since {under_way['startedAt']}: {under_way['doing']} ({under_way['percent']}%){problem}")
@@ -153,6 +153,14 @@ def _drill(one: Mapping[str, Any]) -> Sequence[object]:
         *(one["startedAt"], "ok" if one["ok"] else "FAILED", f"{seconds.total_seconds():.1f}", _size(one["dataBytes"])),
         *(one["relationsChecked"], len(one["tablesCompared"]), one["restoredUntil"] or "-"),
     )
+
+
+def _said(drill: Mapping[str, Any], which: str = "") -> Iterator[str]:
+    """What stands below the table of it. ``which``: of several."""
+    for problem in drill["problems"]:
+        yield f"problem{which}: {problem}"
+    if drill["notCompared"] is not None:
+        yield f"no rows compared{which}: {drill['notCompared']}"
 
 
 def _facts(archive: Mapping[str, Any]) -> Iterator[str]:

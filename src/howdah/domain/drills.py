@@ -30,7 +30,8 @@ class DrillResult:
     chain: the base backups that were restored, the full one first. lsn, until: the last WAL record that was replayed,
     and when the last transaction in it ended; None when it did not come so far, or none had ended since the base
     backup. data_bytes: of the restored data directory. checksums: whether the checksum of every page was checked.
-    relations: tables and indexes that were checked. problems: each in words; none when all is well.
+    relations: tables and indexes that were checked. not_compared: why there are no tables, in words; None where there
+    are some. problems: each in words; none when all is well.
     """
 
     started_at: datetime
@@ -43,6 +44,7 @@ class DrillResult:
     relations: int = 0
     tables: tuple[ComparedTable, ...] = ()
     problems: tuple[str, ...] = ()
+    not_compared: str | None = None
 
     @property
     def ok(self) -> bool:

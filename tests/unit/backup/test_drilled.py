@@ -27,6 +27,7 @@ FULL = DrillResult(
     relations=512,
     tables=(ComparedTable("postgres", 'public."Orders"', 7, 5, 9),),
     problems=("one", "two"),
+    not_compared="the service was not running",
 )
 
 

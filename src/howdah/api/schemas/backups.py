@@ -131,6 +131,7 @@ _DRILLS = record(
                         ),
                         "Their rows, and how many they can have had in the service",
                     ),
+                    "notCompared": described(nullable(TEXT), "Why there are no tablesCompared, in words"),
                 }
             )
         ),
