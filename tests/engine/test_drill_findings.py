@@ -13,11 +13,12 @@ import pytest
 
 from engine.archived import archive_is, archived, timeline
 from engine.drilled import drilled, full_backups_only, path_of, with_rows
-from engine.local import Rig, query, settle
+from engine.local import Asked, Rig, query, settle
 from engine.tampering import archive_of, change_in_base, flip, newest_base, swap_items
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.confined import can_confine
 from howdah.backup.wal import PARTIAL, StoredWal
+from howdah.domain.backups import BackupKind
 from howdah.domain.states import PostgresVersion
 from howdah.engines.local.binaries import KNOWN
 from howdah.engines.local.drills import counting, drill
@@ -79,18 +80,26 @@ async def test_what_was_changed_in_the_archive_is_a_problem_of_the_backup(rig: R
     (problem,) = (await drilled(rig, engine, source)).problems
     assert f"{wal.name} is damaged" in problem
     flip(wal, wal.stat().st_size // 2)
+    await full_one_instead(engine, source, 3)
 
     base = newest_base(rig, source) / "base.tar.zst"
     flip(base, base.stat().st_size // 2)
     (problem,) = (await drilled(rig, engine, source)).problems
     assert f"{base.parent.name}/base.tar.zst is damaged (its SHA-256" in problem
-    flip(base, base.stat().st_size // 2)
+    instead = await full_one_instead(engine, source, 4)
 
     last = await drilled(rig, engine, source)
-    assert last.ok
+    assert (last.ok, last.chain) == (True, (instead,)), "what is damaged is still there"
     kept = (await engine.drills(timeline(source))).results
     assert [result.ok for result in kept] == [True, False, False, True]
     assert kept[0] == last
+
+
+async def full_one_instead(engine: LocalEngine, source: Asked, count: int) -> str:
+    """Nobody asks for it: nothing is built on what cannot be restored."""
+    status = await archive_is(engine, source, "a full backup instead", lambda status: len(status.bases) == count)
+    assert status.bases[-1].kind is BackupKind.FULL
+    return status.bases[-1].name
 
 
 @pytest.mark.long

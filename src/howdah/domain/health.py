@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,9 @@ LONGEST_LAG = 60.0
 
 MISSED_BACKUPS = 2
 """A base backup is overdue when it is older than so many intervals."""
+
+
+_SINCE = "a full base backup has been taken since then: another drill says whether all is well now"
 
 
 class HealthStatus(StrEnum):
@@ -54,7 +57,7 @@ class Health:
 
 def judge(state: ServiceState, reason: str | None, known: Known, *, interval: timedelta, now: datetime) -> Health:
     """``reason``: of the state. ``interval``: between two base backups."""
-    found = [*_of_service(state, reason), *_of_archive(known, interval, now), *_of_drills(known.drills)]
+    found = [*_of_service(state, reason), *_of_archive(known, interval, now), *_of_drills(known, now)]
     critical = any(status is HealthStatus.CRITICAL for status, _ in found)
     status = HealthStatus.CRITICAL if critical else HealthStatus.WARNING if found else HealthStatus.OK
     return Health(status, tuple(words for _, words in found), state, known.archive, known.drills, now)
@@ -84,9 +87,11 @@ def _of_archive(known: Known, interval: timedelta, now: datetime) -> Iterator[tu
         yield HealthStatus.WARNING, f"the last base backup is {age.total_seconds() / 3600:.1f} hours old"
 
 
-def _of_drills(drills: Sequence[DrillResult]) -> Iterator[tuple[HealthStatus, str]]:
-    last = next(iter(drills), None)
+def _of_drills(known: Known, now: datetime) -> Iterator[tuple[HealthStatus, str]]:
+    last = next(iter(known.drills), None)
     if last is not None and last.problems:
         first, *others = last.problems
         more = f" and {len(others)} more" if others else ""
-        yield HealthStatus.CRITICAL, f"the drill of {last.started_at:%Y-%m-%dT%H:%M:%SZ} found: {first}{more}"
+        since = last.needs_base and known.archive is not None and last.is_mended(known.archive.bases, now)
+        then = f"; {_SINCE}" if since else ""
+        yield HealthStatus.CRITICAL, f"the drill of {last.started_at:%Y-%m-%dT%H:%M:%SZ} found: {first}{more}{then}"

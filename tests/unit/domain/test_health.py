@@ -86,3 +86,15 @@ def test_what_the_last_drill_found_is_critical_until_one_finds_nothing() -> None
     assert found.reasons == ("the drill of 2026-11-27T11:00:00Z found: the checksum of block 7 is wrong and 1 more",)
     found = judge(ServiceState.RUNNING, None, Known(FINE, (good, bad)), interval=24 * HOUR, now=NOW)
     assert found.status is HealthStatus.OK
+
+
+def test_that_a_full_base_backup_was_taken_since_is_said() -> None:
+    bad = DrillResult(NOW - 3 * HOUR, NOW - 2 * HOUR, problems=("base.tar.zst is damaged",), needs_base=True)
+    found = judge(ServiceState.RUNNING, None, Known(FINE, (bad,)), interval=24 * HOUR, now=NOW)
+    assert found.status is HealthStatus.CRITICAL
+    assert found.reasons[0].endswith(
+        "is damaged; a full base backup has been taken since then: another drill says whether all is well now"
+    )
+    before = replace(FINE, bases=(replace(BASE, started_at=NOW - 4 * HOUR),))
+    found = judge(ServiceState.RUNNING, None, Known(before, (bad,)), interval=24 * HOUR, now=NOW)
+    assert found.reasons[0].endswith("base.tar.zst is damaged")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from howdah.domain.backups import BackupKind, BaseBackup
+from howdah.domain.drills import DrillResult
 from howdah.domain.ids import TimelineId
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -33,14 +34,15 @@ def next_backup(
     chain: int,
     asked: int,
     gap_open: bool,
+    drill: DrillResult | None,
     now: datetime,
 ) -> Due:
     """``bases``: those that count, oldest first. ``chain``: incremental ones that may build on a full one.
-    ``asked``: as in ``ServiceSpec.backup``.
+    ``asked``: as in ``ServiceSpec.backup``. ``drill``: the last one; what cannot be restored is not built on.
 
     The times of a timeline are the same every day; those of all are spread over the interval by their ids.
     """
-    if not bases or gap_open:
+    if not bases or gap_open or not (drill is None or drill.is_mended(bases, now)):
         return Due(now, None)
     last = bases[-1]
     parent = last if _length(bases) <= chain else None

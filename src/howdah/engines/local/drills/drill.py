@@ -59,7 +59,7 @@ class Drill:
             async with asyncio.timeout(HOURS * 3600):
                 result = await self._restore(result)
         except DamageError as error:
-            result = replace(result, problems=(str(error),), not_compared="nothing was restored")
+            result = replace(result, problems=(str(error),), not_compared="nothing was restored", needs_base=True)
         except TimeoutError:
             raise BackupError(f"it has not come to its end within {HOURS} hours") from None
         finally:
@@ -112,7 +112,7 @@ class Drill:
         self, server: Running, result: DrillResult, line: Line | None, before: Before, after: dict[Table, Count]
     ) -> DrillResult:
         replayed, until = await _end(server)
-        problems = missing_wal(replayed, before.position)
+        missing = missing_wal(replayed, before.position)
 
         def progress(done: float) -> None:
             self.progress("checking tables and indexes", _REPLAYED + (_EXAMINED - _REPLAYED) * done)
@@ -121,7 +121,6 @@ class Drill:
         found = await examine(server, Random(), progress)
         source = line.serving if line is not None else None
         tables, differences = await compare(source, server, before, after)
-        problems += [*found.problems, *differences]
         self.progress("checking page checksums", _EXAMINED)
         checked, damaged = await self._checksums(server, found)
         return replace(
@@ -132,7 +131,8 @@ class Drill:
             tables=tuple(tables),
             not_compared=None if tables else before.why or NOT_STILL,
             checksums=checked,
-            problems=(*problems, *damaged),
+            problems=(*missing, *differences, *found.problems, *damaged),
+            needs_base=bool(missing or differences),
         )
 
     async def _checksums(self, server: Running, found: Examined) -> tuple[bool, list[str]]:
