@@ -18,6 +18,9 @@ MISSED_BACKUPS = 2
 """A base backup is overdue when it is older than so many intervals."""
 
 
+SKEW = timedelta(seconds=10)
+"""What may be later than now without anything being wrong: it has happened since that was asked for."""
+
 _SINCE = "a full base backup has been taken since then: another drill says whether all is well now"
 
 
@@ -83,12 +86,18 @@ def _of_archive(known: Known, interval: timedelta, now: datetime) -> Iterator[tu
         yield HealthStatus.WARNING, f"archiving does not go on: {archive.problem}"
     if archive.lag_seconds > LONGEST_LAG:
         yield HealthStatus.WARNING, f"the archive is {archive.lag_seconds:.0f} s behind"
-    if archive.bases and (age := now - archive.bases[-1].finished_at) > MISSED_BACKUPS * interval:
+    past = [base.finished_at for base in archive.bases if base.finished_at <= now + SKEW]
+    if archive.bases and len(past) < len(archive.bases):
+        ahead = max(base.finished_at for base in archive.bases)
+        said = f"{ahead:%Y-%m-%dT%H:%M:%SZ}, which is in the future: the clock has been changed"
+        yield HealthStatus.WARNING, f"the last base backup says that it was finished at {said}"
+    if past and (age := now - past[-1]) > MISSED_BACKUPS * interval:
         yield HealthStatus.WARNING, f"the last base backup is {age.total_seconds() / 3600:.1f} hours old"
 
 
 def _of_drills(known: Known, now: datetime) -> Iterator[tuple[HealthStatus, str]]:
-    last = next(iter(known.drills), None)
+    past = [drill for drill in known.drills if drill.started_at <= now + SKEW]
+    last = next(iter(past), None)
     if last is not None and last.problems:
         first, *others = last.problems
         more = f" and {len(others)} more" if others else ""

@@ -98,3 +98,26 @@ def test_that_a_full_base_backup_was_taken_since_is_said() -> None:
     before = replace(FINE, bases=(replace(BASE, started_at=NOW - 4 * HOUR),))
     found = judge(ServiceState.RUNNING, None, Known(before, (bad,)), interval=24 * HOUR, now=NOW)
     assert found.reasons[0].endswith("base.tar.zst is damaged")
+
+
+def test_what_claims_to_be_from_the_future_is_a_warning_and_hides_nothing() -> None:
+    year = timedelta(days=365)
+    ahead = replace(BASE, finished_at=NOW + year)
+    found = judged(replace(FINE, bases=(BASE, ahead)))
+    assert found.status is HealthStatus.WARNING
+    said = "the last base backup says that it was finished at 2027-11-27T12:00:00Z, which is in the future"
+    assert found.reasons == (f"{said}: the clock has been changed",)
+    old = replace(BASE, finished_at=NOW - 49 * HOUR)
+    assert judged(replace(FINE, bases=(old, ahead))).reasons[1] == "the last base backup is 49.0 hours old"
+
+    good, bad = DrillResult(NOW + year, NOW + year), DrillResult(NOW - HOUR, NOW - HOUR, problems=("it is damaged",))
+    found = judge(ServiceState.RUNNING, None, Known(FINE, (good, bad)), interval=24 * HOUR, now=NOW)
+    assert found.status is HealthStatus.CRITICAL
+    assert found.reasons == ("the drill of 2026-11-27T11:00:00Z found: it is damaged",)
+
+
+def test_what_has_happened_since_it_was_asked_for_is_none_from_the_future() -> None:
+    soon = NOW + timedelta(seconds=1)
+    archive = replace(FINE, bases=(replace(BASE, finished_at=soon),))
+    found = judge(ServiceState.RUNNING, None, Known(archive, (DrillResult(soon, soon),)), interval=24 * HOUR, now=NOW)
+    assert found.status is HealthStatus.OK

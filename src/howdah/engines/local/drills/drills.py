@@ -166,11 +166,12 @@ class Drills:
             self._begin(timeline)
 
     async def _newest(self, timeline: TimelineId) -> DrillResult | None:
-        """The last one. Raises StoreError."""
-        if timeline not in self._last:
+        """The last one that does not claim to be later than now: the clock may have been changed. Raises StoreError."""
+        now, last = datetime.now(UTC), self._last.get(timeline)
+        if timeline not in self._last or (last is not None and last.started_at > now):
             archive = self._archives.archive.timeline(timeline)
-            self._last[timeline] = await asyncio.to_thread(archive.newest_drill, datetime.now(UTC))
-        return self._last[timeline]
+            last = self._last[timeline] = await asyncio.to_thread(archive.newest_drill, now)
+        return last
 
     async def _next(self, timeline: TimelineId) -> datetime | None:
         """When the schedule has its next one. Raises StoreError."""
@@ -179,7 +180,7 @@ class Drills:
             return None
         last = await self._newest(timeline)
         since = line.backing_up.bases[0].finished_at if last is None else last.started_at
-        return next_drill(timeline, since, self._interval)
+        return next_drill(timeline, since, self._interval, datetime.now(UTC))
 
     def _begin(self, timeline: TimelineId) -> _Work:
         now = datetime.now(UTC)

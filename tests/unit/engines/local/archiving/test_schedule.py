@@ -67,6 +67,29 @@ def test_on_what_a_drill_could_not_restore_nothing_is_built() -> None:
     assert due(bases, drill=replace(bad, needs_base=False), now=now).parent == bases[-1], "an index is, for instance"
 
 
+def test_what_claims_to_be_from_the_future_puts_nothing_off() -> None:
+    """The clock was ahead for a while. What was taken meanwhile is neither waited for nor built on."""
+    year = timedelta(days=365)
+    ahead = chain(2, until=NOW + year)
+    assert due(ahead) == Due(NOW, None)
+    bases = chain(2, until=NOW - DAY)
+    bases += ahead
+    assert due(bases) == Due(due(bases[:2]).at, bases[1])
+    assert due(bases).at <= NOW
+    bases = [*bases, base(NOW, bases[1].name, request=2)]
+    assert NOW < due(bases).at <= NOW + DAY
+    assert due(bases, asked=2).at > NOW, "it was answered"
+    it_changed_meanwhile = replace(base(NOW - DAY), finished_at=NOW + year)
+    assert due([it_changed_meanwhile]) == Due(NOW, None)
+
+
+def test_a_drill_that_claims_to_be_from_the_future_says_nothing() -> None:
+    """Else each base backup until then would be one too early to mend what it found."""
+    bad = DrillResult(NOW + DAY, NOW + DAY, problems=("base.tar.zst is damaged",), needs_base=True)
+    bases = chain(2)
+    assert due(bases, drill=bad).at > NOW
+
+
 def test_one_that_is_asked_for_is_due_at_once_and_only_once() -> None:
     bases = chain(2)
     assert due(bases, asked=1) == Due(NOW, bases[-1])

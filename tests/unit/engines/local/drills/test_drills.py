@@ -42,6 +42,8 @@ async def test_after_a_start_the_last_one_still_counts(
     now = datetime.now(UTC)
     bad = DrillResult(now - HOUR, now - HOUR, problems=("base.tar.zst is damaged",), needs_base=True)
     archive.timeline(timeline).put_drill(bad)
+    # The clock was ahead.
+    archive.timeline(timeline).put_drill(DrillResult(now + 24 * HOUR, now + 24 * HOUR))
     archives = SimpleNamespace(
         archive=archive, timelines=lambda: [timeline], line=lambda _: SimpleNamespace(backing_up=line)
     )
