@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from howdah.domain.backups import ArchiveStatus, BackupKind, BaseBackup, Gap, Window
-from howdah.domain.drills import DrillResult
-from howdah.domain.health import Health, HealthStatus, Known, judge
+from howdah.domain.drills import DrillProgress, DrillResult
+from howdah.domain.health import Drilling, Health, HealthStatus, Known, judge
 from howdah.domain.states import ServiceState
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -121,3 +121,43 @@ def test_what_has_happened_since_it_was_asked_for_is_none_from_the_future() -> N
     archive = replace(FINE, bases=(replace(BASE, finished_at=soon),))
     found = judge(ServiceState.RUNNING, None, Known(archive, (DrillResult(soon, soon),)), interval=24 * HOUR, now=NOW)
     assert found.status is HealthStatus.OK
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("created", "last", "next_at", "words"),
+    [
+        (NOW - 15 * DAY, None, NOW - DAY, "no backup of it was ever drilled, and one is due every 7 days"),
+        (NOW - 13 * DAY, None, NOW - DAY, None),
+        (NOW - 99 * DAY, NOW - 15 * DAY, NOW - 9 * DAY, "the last drill was 15 days ago, and one is due every 7 days"),
+        (NOW - 99 * DAY, NOW - 13 * DAY, NOW - 7 * DAY, None),
+        (NOW - 99 * DAY, NOW + 99 * DAY, NOW, "no backup of it was ever drilled, and one is due every 7 days"),
+        (NOW - 99 * DAY, None, None, None),  # Where they are off, or the kernel has no Landlock.
+    ],
+)
+def test_drills_that_are_not_done_are_a_warning(
+    created: datetime, last: datetime | None, next_at: datetime | None, words: str | None
+) -> None:
+    drills = () if last is None else (DrillResult(last, last),)
+    found = judge(
+        ServiceState.RUNNING,
+        None,
+        Known(FINE, drills, next_drill_at=next_at),
+        interval=24 * HOUR,
+        drilled=Drilling(created, 7 * DAY),
+        now=NOW,
+    )
+    assert found.status is (HealthStatus.OK if words is None else HealthStatus.WARNING)
+    assert found.reasons == (() if words is None else (words,))
+
+
+def test_a_drill_that_cannot_be_done_is_a_warning() -> None:
+    under_way = DrillProgress(NOW - HOUR, "waiting to be tried again", 0.0, "a drill needs 9 MiB, and 8 are free")
+    found = judge(ServiceState.RUNNING, None, Known(FINE, under_way=under_way), interval=24 * HOUR, now=NOW)
+    assert found.status is HealthStatus.WARNING
+    said = "the drill that was begun at 2026-11-27T11:00:00Z could not be done so far"
+    assert found.reasons == (f"{said}: a drill needs 9 MiB, and 8 are free",)
+    well = Known(FINE, under_way=replace(under_way, problem=None))
+    assert judge(ServiceState.RUNNING, None, well, interval=24 * HOUR, now=NOW).status is HealthStatus.OK
