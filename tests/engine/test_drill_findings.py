@@ -63,6 +63,22 @@ async def test_a_broken_index_whose_checksums_are_right_is_found_and_named():
     assert problems[0].startswith("index public.kept_n in database postgres: item order invariant violated")
 
 
+async def test_a_page_that_is_damaged_in_the_service_is_named_by_the_base_backup_that_fails():
+    async with full_backups_only() as (rig, engine):
+        source = archived()
+        status = await with_rows(engine, source)
+        path = await path_of(status, "kept")
+        await engine.stop(source.spec.id)
+        flip(rig.paths(source).data / path, 3 * 8192 + 5000)
+        asked = replace(source, spec=replace(source.spec, backup=2))
+        await settle(engine, asked)
+        found = await archive_is(engine, asked, "it fails", lambda status: status.problem is not None)
+    assert found.problem is not None
+    said = f'checksum verification failed in file "./{path}", block 3'
+    assert found.problem.startswith(f"no base backup can be taken: pg_basebackup failed: {said} (")
+    assert found.problem.endswith("checksum error occurred)")
+
+
 def pg_checksums(rig: Rig) -> list[str]:
     home = rig.layout.binaries / KNOWN[PostgresVersion.V18]
     return ["env", f"LD_LIBRARY_PATH={home}/lib", f"{home}/bin/pg_checksums"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from howdah.domain.backups import ArchiveStatus
+from howdah.domain.backups import NO_BASE, ArchiveStatus
 from howdah.domain.drills import DrillProgress, DrillResult
 from howdah.domain.states import ServiceState
 
@@ -110,7 +110,8 @@ def _of_archive(known: Known, interval: timedelta, now: datetime) -> Iterator[tu
     elif any(gap.until is None for gap in archive.window.gaps):
         yield HealthStatus.CRITICAL, "WAL was lost and no base backup has closed the gap yet: see gaps of the backups"
     if archive.problem is not None:
-        yield HealthStatus.WARNING, f"archiving does not go on: {archive.problem}"
+        goes_on = archive.problem.startswith(NO_BASE)
+        yield HealthStatus.WARNING, f"{'' if goes_on else 'archiving does not go on: '}{archive.problem}"
     if archive.lag_seconds > LONGEST_LAG:
         yield HealthStatus.WARNING, f"the archive is {archive.lag_seconds:.0f} s behind"
     past = [base.finished_at for base in archive.bases if base.finished_at <= now + SKEW]

@@ -45,6 +45,11 @@ def test_what_is_as_it_should_be_is_ok(archive: ArchiveStatus | None) -> None:
     [
         (replace(FINE, bases=(), window=None), HealthStatus.WARNING, "nothing can be restored yet"),
         (replace(FINE, problem="No space left"), HealthStatus.WARNING, "archiving does not go on: No space left"),
+        (
+            replace(FINE, problem="no base backup can be taken: it is damaged"),
+            HealthStatus.WARNING,
+            "no base backup can be taken: it is damaged",
+        ),
         (replace(FINE, lag_seconds=61.0), HealthStatus.WARNING, "the archive is 61 s behind"),
         (replace(FINE, window=Window(NOW - HOUR, NOW, (OPEN,))), HealthStatus.CRITICAL, "WAL was lost"),
         (

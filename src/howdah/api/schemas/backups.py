@@ -64,7 +64,9 @@ _ARCHIVE = record(
             "No moment in between can be restored; until null: no base backup has closed it yet",
         ),
         "backupUnderWaySince": nullable(MOMENT),
-        "problem": described(nullable(TEXT), "Why archiving does not go on; null while it does"),
+        "problem": described(
+            nullable(TEXT), "Why archiving does not go on, or no base backup can be taken; null while all goes on"
+        ),
         "waitingBytes": _WAITING,
         "lagSeconds": _LAG,
         "spoolBytes": _SPOOL,

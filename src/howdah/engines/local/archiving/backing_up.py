@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from howdah.backup.archive import TimelineArchive
-from howdah.domain.backups import BaseBackup
+from howdah.domain.backups import NO_BASE, BaseBackup
 from howdah.domain.drills import DrillResult
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import TimelineId
@@ -122,7 +122,7 @@ class BackingUp:
             taken = await self._take(serving, parent)
         except Exception as error:  # noqa: BLE001
             # Whatever it is: a service whose backups have ended for good would look fine.
-            self.problem = f"the last base backup failed: {in_words(error)}"
+            self.problem = f"{NO_BASE}: {in_words(error)}"
             _log.warning("a base backup failed", timeline=self.archive.id.ubid, reason=self.problem)
             return False
         finally:
