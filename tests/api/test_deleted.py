@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def engine() -> FakeEngine:
     made = FakeEngine()
-    made.archive = ArchiveStatus((), Window(EARLIEST, EARLIEST))
+    made.archive = ArchiveStatus((), Window(EARLIEST, EARLIEST), stored_bytes=4711)
     return made
 
 
@@ -64,6 +64,7 @@ async def test_it_is_listed_with_what_it_was_and_until_when_it_is_kept(client: C
     assert first == {field: one[field] for field in same} | {
         "deletedAt": first["deletedAt"],
         "keepUntil": first["keepUntil"],
+        "storedBytes": 4711,
         "earliestRestoreTime": "2024-03-04T06:07:08.124Z",
         "problem": None,
     }

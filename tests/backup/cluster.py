@@ -74,12 +74,19 @@ class Cluster:
     def now(self) -> datetime:
         return self.sql("SELECT clock_timestamp()")[0][0].astimezone(UTC)
 
+    def promote(self) -> None:
+        """The next timeline begins, as when a standby takes over."""
+        subprocess.run([*as_user(), "touch", str(self.data / "standby.signal")], check=True)
+        with self.running():
+            self.sql("SELECT pg_promote()")
+            self.sql("CHECKPOINT")
+
     @contextmanager
     def receiving(self) -> Iterator[None]:
         where = ["-h", str(self.home), "-p", str(PORT), "-U", "postgres"]
         into = ["-D", str(self.spool), "-S", "archive", "--status-interval=1"]
         program = [*as_user(), self.binaries.program("pg_receivewal"), *where, *into]
-        subprocess.run([*program, "--create-slot"], env=self.binaries.environment, check=True)
+        subprocess.run([*program, "--create-slot", "--if-not-exists"], env=self.binaries.environment, check=True)
         with subprocess.Popen(program, env=self.binaries.environment, stderr=subprocess.DEVNULL) as receiver:
             try:
                 # What is written before it is there may not be received at all.

@@ -14,6 +14,7 @@ from backup.cluster import Cluster, discard, new_cluster
 from howdah.backup.archive import TimelineArchive, open_archive
 from howdah.backup.assemble import WAL, assemble, write_settings
 from howdah.backup.errors import DamageError, NotRestorableError
+from howdah.backup.packing import pack, unpack
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
 from howdah.domain.states import PostgresVersion
@@ -133,6 +134,39 @@ def test_damage_leaves_nothing_behind(cluster: Cluster, archive: TimelineArchive
         assemble(archive, moment, tmp_path / "never", cluster.programs)
     assert not (tmp_path / "never").exists()
     assert not (tmp_path / "never.restoring").exists()
+
+
+@pytest.mark.fault(
+    what="A record of WAL in the archive cannot be read, in a segment from before a failover, switchover or promotion",
+    then="What is later is not restored, and the restoration says so; moments before it are",
+)
+@NEWEST_FIRST
+def test_a_record_that_cannot_be_read_before_the_timeline_changed_is_no_end(
+    cluster: Cluster, archive: TimelineArchive, tmp_path: Path
+):
+    with cluster.running(), cluster.receiving():
+        cluster.back_up(archive)
+        cluster.sql("CREATE TABLE kept AS SELECT 1 n")
+        before = cluster.now()
+        cluster.sql("INSERT INTO kept VALUES (2)")
+        cluster.sql("SELECT pg_switch_wal()")
+        cluster.sql("INSERT INTO kept SELECT generate_series(3, 1000)")
+        cluster.sql("SELECT pg_switch_wal()")
+        cluster.received()
+    cluster.promote()
+    with cluster.running(), cluster.receiving():
+        cluster.sql("INSERT INTO kept VALUES (1001)")
+        cluster.received()
+        cluster.collect(archive)
+    assert rows_at(cluster, archive, None, tmp_path / "all", "SELECT count(*) FROM kept") == [(1001,)]
+    wal = tmp_path / "archive" / archive.id.ubid / "wal"
+    victim = max(wal.glob("00000001????????????????.zst"))
+    content = bytearray(unpack(victim.read_bytes(), victim.name))
+    content[len(bytes(content).rstrip(b"\0")) // 2] ^= 1
+    victim.write_bytes(pack(bytes(content)))
+    with pytest.raises(DamageError, match="cannot be read beyond"):
+        assemble(archive, None, tmp_path / "never", cluster.programs)
+    assert rows_at(cluster, archive, before, tmp_path / "before", "SELECT count(*) FROM kept") == [(1,)]
 
 
 @NEWEST_FIRST

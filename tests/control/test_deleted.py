@@ -244,6 +244,21 @@ async def test_what_is_being_restored_from_stays_until_that_is_over(tmp_path: Pa
         assert (rows(running), world.forgotten) == (0, world.kept[:1])
 
 
+async def test_a_purge_between_the_look_and_the_restoration_has_it_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with keeping(tmp_path, restorable()) as running:
+        source = await deleted(running)
+
+        async def purged_meanwhile(*_: object) -> None:
+            await running.plane.deleted.purge(running.organization, source.id)
+
+        monkeypatch.setattr(running.engine, "restorable", purged_meanwhile)
+        with pytest.raises(NotFound):
+            await running.plane.deleted.restore(running.organization, source.id, name="late", target=None)
+        assert running.plane.services.list(running.organization) == []
+
+
 async def test_a_purge_is_done_at_once_and_only_once(tmp_path: Path) -> None:
     world = restorable()
     async with keeping(tmp_path, world) as running:

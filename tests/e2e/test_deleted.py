@@ -94,7 +94,7 @@ def test_a_deleted_service_comes_back_with_its_last_commit_or_as_it_was_before(
         server.wait_until_gone(service["id"])
     for one in deleted(server):
         assert server.client.delete(f"/v1/howdah/deleted/{one['id']}").status_code == 200
-    eventually("nothing is left at all", lambda: list((server.state / "archive").iterdir()) == [])
+    eventually("nothing is left at all", lambda: list((server.state / "archive").glob("*/")) == [])
     assert deleted(server) == []
 
 

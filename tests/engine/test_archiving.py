@@ -21,6 +21,7 @@ from engine.archived import (
     timeline,
 )
 from engine.local import Rig, query, remove, settle, until
+from howdah.backup.archive import MARK
 from howdah.backup.errors import NotRestorableError
 from howdah.domain.backups import BackupKind
 from howdah.domain.services import ServiceStatus
@@ -207,7 +208,7 @@ async def test_nothing_is_left_of_a_removed_service(rig: Rig, engine: LocalEngin
 
     assert rig.processes() == []
     assert not spool(rig, source).home.exists()
-    assert list((rig.layout.state / "archive").iterdir()) == []
+    assert [path.name for path in (rig.layout.state / "archive").iterdir()] == [MARK]
     assert list((rig.layout.pool / "restored").glob("*")) == []
 
 

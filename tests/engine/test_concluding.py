@@ -15,6 +15,7 @@ import pytest
 
 from engine.archived import archive_is, archived, backed_up, moment, receivers, rows_restored, spool, timeline
 from engine.local import QUICK_PROBE, Asked, Rig, connect, query, settle
+from howdah.backup.archive import MARK
 from howdah.backup.errors import StoreError
 from howdah.domain.services import ServiceStatus
 from howdah.domain.states import PostgresVersion
@@ -99,7 +100,7 @@ async def test_all_that_was_committed_until_its_end_is_restored_and_nothing_else
     assert seen <= len(earlier) <= last
 
     assert await engine.forget_backups(timeline(source)) is Removal.REMOVED
-    assert list((rig.layout.state / "archive").iterdir()) == []
+    assert [path.name for path in (rig.layout.state / "archive").iterdir()] == [MARK]
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["the same control plane", "the next one"])
@@ -173,7 +174,7 @@ async def test_backups_are_deleted_by_one_while_others_bring_them_to_the_archive
     keeping = [engine.keep_backups(timeline(source)) for _ in range(5)]
     await asyncio.gather(*keeping[:3], engine.forget_backups(timeline(source)), *keeping[3:])
     assert not spool(rig, source).home.exists()
-    assert list((rig.layout.state / "archive").iterdir()) == []
+    assert [path.name for path in (rig.layout.state / "archive").iterdir()] == [MARK]
 
 
 async def test_backups_that_were_kept_are_not_overwritten_by_a_service_made_anew(rig: Rig, engine: LocalEngine):

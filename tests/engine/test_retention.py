@@ -11,14 +11,14 @@ from engine.archived import archive_is, archived, backed_up, moment, rows_restor
 from engine.local import QUICK_PROBE, Rig, query, settle, until
 from howdah.backup.archive import open_archive
 from howdah.domain.settings import BackupSettings
-from howdah.engines.local.archiving import line
+from howdah.engines.local.archiving import upkeep
 
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     """Nothing is kept but what is needed to restore the last moment, and that is looked after all the time."""
-    monkeypatch.setattr(line, "RETAIN_FIRST", 0)
-    monkeypatch.setattr(line, "RETAIN_EVERY", 1)
+    monkeypatch.setattr(upkeep, "FIRST_SECONDS", 0)
+    monkeypatch.setattr(upkeep, "EVERY_SECONDS", 1)
     made = Rig(backup=BackupSettings(retention_days=0, chain=0))
     yield made
     made.clean()

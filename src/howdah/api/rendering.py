@@ -134,8 +134,8 @@ def archive(found: ArchiveStatus) -> dict[str, Any]:
     }
 
 
-def deleted(found: DeletedService, version: ApiVersion) -> dict[str, Any]:
-    """A service of which nothing but its backups is left."""
+def deleted(found: DeletedService, version: ApiVersion, stored_bytes: int | None) -> dict[str, Any]:
+    """A service of which nothing but its backups is left, and how much they are."""
     return {
         "id": service_id(found.id, version),
         "name": found.name,
@@ -149,6 +149,7 @@ def deleted(found: DeletedService, version: ApiVersion) -> dict[str, Any]:
         "deletedAt": timestamp(found.deleted_at),
         "keepUntil": timestamp(found.keep_until),
         "earliestRestoreTime": None if found.earliest_restore is None else rounded_up(found.earliest_restore),
+        "storedBytes": stored_bytes,
         "problem": found.problem,
     }
 

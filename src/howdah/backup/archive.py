@@ -1,5 +1,6 @@
 """One archive and its timelines: what lies where, put durably and fetched with proof that nothing has changed.
 
+howdah.json                           by which a directory is known, so that no other one is taken for it
 <timeline>/timeline.json              what it belongs to
 <timeline>/wal/<segment>.zst          WAL; <segment>.partial.zst: a segment that is still growing; <n>.history.zst
 <timeline>/base/<name>/               base.tar.zst, <oid>.tar.zst, backup_manifest.zst; backup.json makes it count
@@ -24,13 +25,15 @@ from howdah.backup.objects import Objects, open_objects
 from howdah.backup.packing import Packing, pack, unpack
 from howdah.backup.retention import Expendable
 from howdah.backup.wal import HISTORY, PARTIAL, SEGMENT_BYTES, Segment, StoredWal
-from howdah.domain.backups import BackupKind, BaseBackup, Gap, is_backup_name
+from howdah.domain.backups import BackupKind, BaseBackup, Gap, backup_name, is_backup_name
 from howdah.domain.drills import DrillResult
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
 
 _ZST = ".zst"
 FACTS = "backup.json"
+MARK = "howdah.json"
+_MOMENT = len("20261125T093000.000000Z")
 _AT_ONCE = 500
 """Objects that are deleted by one request: stores take up to 1,000."""
 
@@ -52,6 +55,23 @@ class Archive:
     @property
     def name(self) -> str:
         return self._objects.name
+
+    def claim(self, known: Path) -> None:
+        """From now on nothing is read or written where the archive's directory is another one than it was: an empty one
+        would be filled, and all that was archived before seem never to have been there.
+
+        ``known``: our own note of where it was. Raises StoreError, OSError.
+        """
+        directory = self._objects.directory
+        if directory is None:
+            return
+        mark = directory / MARK
+        was = known.read_text() if known.exists() else None
+        if was != str(directory):
+            if not mark.exists():
+                self._objects.put(MARK, b'{"what": "an archive of Howdah"}\n')
+            _write_whole(known, str(directory).encode())
+        self._objects.mark = mark
 
     def timeline(self, id: TimelineId) -> TimelineArchive:
         return TimelineArchive(self._objects, id)
@@ -170,12 +190,14 @@ class TimelineArchive:
         for name in old.bases:
             self._objects.remove_below(f"{self._root}/base/{name}/")
 
-    def forget_unfinished(self) -> None:
-        """Delete what is there of base backups that were never completed, which began before one that was."""
+    def forget_unfinished(self, since: datetime | None = None) -> None:
+        """Delete what is there of base backups that were never completed, which began before one that was. ``since``:
+        from when on one may be on its way here."""
         keys = [one.key.split("/")[-2:] for one in self._objects.list(f"{self._root}/base/")]
         finished = {name for name, file in keys if file == FACTS}
         for name in {name for name, _ in keys} - finished:
-            if is_backup_name(name) and name < max(finished, default=""):
+            on_its_way = since is not None and name >= backup_name(since, BackupKind.FULL)[:_MOMENT]
+            if is_backup_name(name) and name < max(finished, default="") and not on_its_way:
                 self._objects.remove_below(f"{self._root}/base/{name}/")
 
     def fetch_base(self, backup: BaseBackup, name: str, into: Path) -> None:

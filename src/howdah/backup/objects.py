@@ -40,12 +40,14 @@ class ObjectFacts:
 
 
 class Objects:
-    """``directory``: where the objects are files below it; None for a store elsewhere."""
+    """``directory``: where the objects are files below it; None for a store elsewhere. mark: a file by which that
+    directory is known: without it there is another one in its place, below which its disk was mounted perhaps."""
 
     def __init__(self, store: LocalStore | S3Store, directory: Path | None, name: str) -> None:
         self._store = store
         self.directory = directory
         self.name = name
+        self.mark: Path | None = None
         self._durable: set[Path] = set()
 
     def put(self, key: str, content: bytes | Path, *, modified: float | None = None) -> None:
@@ -140,6 +142,11 @@ class Objects:
     @contextmanager
     def _reaching(self, what: str, *, may_lack: bool = False) -> Generator[None]:
         """``may_lack``: FileNotFoundError is for the caller, who is told that there is no such object."""
+        if self.mark is not None and not self.mark.exists():
+            raise StoreError(
+                f"the archive cannot {what}: its directory is not the one that it was, which had {self.mark.name}; is"
+                " its disk mounted?"
+            )
         try:
             yield
         except (BaseError, OSError) as error:

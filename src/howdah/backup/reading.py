@@ -14,7 +14,7 @@ from howdah.backup.errors import BackupError, DamageError
 from howdah.backup.programs import End, Ended, Programs, TablespaceMade, records
 from howdah.backup.restorable import RestorePlan
 from howdah.backup.tablespaces import make_in_place
-from howdah.backup.wal import history_name, lsn, lsn_text
+from howdah.backup.wal import history_name, lsn, lsn_text, switches
 
 _ASKED_EVERY = 0.5
 
@@ -62,7 +62,7 @@ class WalReading:
 
     def _is_end(self) -> bool:
         wanted, target = self._wanted, self._wanted.target
-        first = lsn(wanted.chain[-1].start_lsn)
+        first, ends = lsn(wanted.chain[-1].start_lsn), self._ends()
         for line in sorted({segment.wal_timeline for segment in wanted.wal}):
             begin = max(first, min(one.start for one in wanted.wal if one.wal_timeline == line))
             made: list[int] = []
@@ -76,7 +76,8 @@ class WalReading:
                         later = True
                         break
                     case End(position):
-                        _check_end(wanted, line, position)
+                        if position < ends[line]:
+                            raise _unreadable(position)
                     case _:
                         pass
             for position in made:
@@ -84,6 +85,17 @@ class WalReading:
             if later:
                 return True
         return False
+
+    def _ends(self) -> dict[int, int]:
+        """By timeline: at least until where its WAL is to be read, so that a record that cannot be is not taken for the
+        end of all WAL."""
+        last = self._wanted.wal[-1]
+        history = self._wal / history_name(last.wal_timeline)
+        left = dict(switches(history.read_text(errors="replace"))) if history.exists() else {}
+        newest = {one.wal_timeline: one for one in self._wanted.wal}
+        # Where a timeline was left, its successor's segment may be the one to read.
+        found = {line: min(one.next().start, left.get(line, one.next().start)) for line, one in newest.items()}
+        return found | {last.wal_timeline: last.start}
 
     def _go_on(self) -> None:
         if self._over.is_set():
@@ -95,11 +107,8 @@ def _names(wanted: RestorePlan) -> Iterator[str]:
     yield from (segment.name for segment in wanted.wal)
 
 
-def _check_end(wanted: RestorePlan, wal_timeline: int, position: int) -> None:
-    """Raises DamageError when recovery would take a record that cannot be read for the end of all WAL."""
-    last = wanted.wal[-1]
-    if wal_timeline == last.wal_timeline and position < last.start:
-        raise DamageError(
-            f"the WAL cannot be read beyond {lsn_text(position)}, though there is more of it:"
-            " what is later cannot be restored"
-        )
+def _unreadable(position: int) -> DamageError:
+    return DamageError(
+        f"the WAL cannot be read beyond {lsn_text(position)}, though there is more of it:"
+        " what is later cannot be restored"
+    )

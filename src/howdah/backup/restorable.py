@@ -48,6 +48,17 @@ def window(contents: Contents) -> Window | None:
     return Window(earliest, latest, tuple(gap for gap in contents.gaps if gap.until is None or gap.until > earliest))
 
 
+def broken(contents: Contents) -> Gap | None:
+    """What is missing of the newest WAL, so that the latest moment cannot be restored, and a full base backup is what
+    mends it; None where nothing is, or nothing was ever there to be restored."""
+    for base in reversed(contents.bases):
+        if is_usable(contents, base):
+            wal = _path(contents, base)
+            hole = _hole(contents, base, wal)
+            return None if hole is None else Gap(max(wal[-1].modified, base.finished_at), None, hole)
+    return None
+
+
 def plan(contents: Contents, target: datetime | None) -> RestorePlan:
     """Raises NotRestorableError outside of what can be restored, DamageError where something is missing."""
     found = window(contents)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
+from typing import TYPE_CHECKING
 
-from howdah.domain.activities import Actor, ActorType
+if TYPE_CHECKING:
+    from howdah.domain.activities import Actor
 
 
 def this_user(command: str) -> Actor:
     """To be asked before root becomes another user. ``command``: what was typed, without anything secret."""
+    from howdah.domain.activities import Actor, ActorType
+
     uid = os.getuid()
     try:
         name = pwd.getpwuid(uid).pw_name

@@ -16,12 +16,12 @@ from howdah.cli.memory import give_back_memory, lasting
 from howdah.cli.options import ConfigOption, StateOption
 from howdah.cli.output import fail, note
 from howdah.cli.settings import settings_for
-from howdah.domain.drills import DrillJournal
-from howdah.domain.instances import InstanceRegistry
 from howdah.domain.settings import Settings
-from howdah.engines.protocol import Engine
 
 if TYPE_CHECKING:
+    from howdah.domain.drills import DrillJournal
+    from howdah.domain.instances import InstanceRegistry
+    from howdah.engines.protocol import Engine
     from howdah.launcher.client import Launcher
 
 BLOCKING_CALLS = 32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -55,6 +56,12 @@ class DeletedServices:
     def get(self, organization: UUID, id: ServiceId) -> DeletedService:
         """Raises NotFound."""
         return self._owned(deleted.find(self._store, id), organization, id)
+
+    async def stored_bytes(self, one: DeletedService) -> int | None:
+        """What the archive holds of it; None while that cannot be asked."""
+        with suppress(BadRequest, Unavailable):
+            return (await self._engine.archive_status(one.timeline)).stored_bytes
+        return None
 
     async def restore(
         self,

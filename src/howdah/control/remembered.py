@@ -17,18 +17,25 @@ class Remembered(Generic[K, V]):
         self._ask = ask
         self._seconds = seconds
         self._answers: dict[K, tuple[float, asyncio.Task[V]]] = {}
+        self._forget_at = 0.0
 
     async def get(self, key: K) -> V:
         """Raises what ``ask`` raises. Who is cancelled takes the answer from nobody else."""
         now = asyncio.get_running_loop().time()
         found = self._answers.get(key)
         if found is None or not self._is_good(found, now):
-            self._answers = {key: one for key, one in self._answers.items() if self._is_good(one, now)}
+            self._forget_old(now)
             found = self._answers[key] = now, asyncio.create_task(self._asked(key))
         return await asyncio.shield(found[1])
 
     async def _asked(self, key: K) -> V:
         return await self._ask(key)
+
+    def _forget_old(self, now: float) -> None:
+        """Not at each question: those of a whole fleet come at once."""
+        if now >= self._forget_at:
+            self._forget_at = now + self._seconds
+            self._answers = {key: one for key, one in self._answers.items() if self._is_good(one, now)}
 
     def _is_good(self, answer: tuple[float, asyncio.Task[V]], now: float) -> bool:
         then, task = answer

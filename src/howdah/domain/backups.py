@@ -75,10 +75,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveStatus:
-    """How the archiving of one timeline is. window: None while nothing can be restored. under_way: when the base backup
-    that is being taken began. problem: why it does not go on, in words. waiting_bytes: WAL that was
-    received and is not there yet; lag_seconds: how much newer the newest of it is than what the archive has.
-    spool_bytes: what its spool takes on disk. stored_bytes: all that is in the archive."""
+    """How the archiving of one timeline is.
+
+    window: None while nothing can be restored. under_way: when the base backup that is being taken began. problem: why
+    it does not go on, in words. broken: why the latest moment cannot be restored. waiting_bytes: WAL that its server
+    has written and is not there yet; lag_seconds: for how long it has been on its way, or how much newer the newest of
+    it is than what the archive has. spool_bytes: what its spool takes on disk. stored_bytes: all that the archive has.
+    """
 
     bases: tuple[BaseBackup, ...]
     window: Window | None
@@ -88,6 +91,7 @@ class ArchiveStatus:
     lag_seconds: float = 0.0
     spool_bytes: int = 0
     stored_bytes: int = 0
+    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

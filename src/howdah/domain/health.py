@@ -109,6 +109,8 @@ def _of_archive(known: Known, interval: timedelta, now: datetime) -> Iterator[tu
         yield HealthStatus.WARNING, "nothing can be restored yet: no base backup is completed"
     elif any(gap.until is None for gap in archive.window.gaps):
         yield HealthStatus.CRITICAL, "WAL was lost and no base backup has closed the gap yet: see gaps of the backups"
+    elif archive.broken is not None:
+        yield HealthStatus.CRITICAL, f"the latest moment cannot be restored: {archive.broken}"
     if archive.problem is not None:
         goes_on = archive.problem.startswith(NO_BASE)
         yield HealthStatus.WARNING, f"{'' if goes_on else 'archiving does not go on: '}{archive.problem}"

@@ -44,7 +44,8 @@ class Statistics:
     cache. databases: bytes of each by its name, the largest ones; None when measuring them took too long.
     wal_bytes: of its WAL directory. oldest_transaction: seconds since the oldest that is open began, prepared ones
     included; 0 without any. transactions_left: until Postgres refuses to write, because their numbers have run out.
-    slots: bytes of WAL that each replication slot keeps.
+    slots: bytes of WAL that each replication slot keeps. flushed, received: until where (LSN) it has its WAL durably,
+    and the archive's receiver has it; None: of a server that follows another; no receiver is connected to it.
     """
 
     connections: Mapping[str, int]
@@ -64,6 +65,8 @@ class Statistics:
     oldest_transaction: float
     transactions_left: int
     slots: Mapping[str, int]
+    flushed: int | None = None
+    received: int | None = None
     followers: tuple[Follower, ...] = ()
     databases: Mapping[str, int] | None = None
     stored_bytes: int | None = None

@@ -236,12 +236,12 @@ FAMILIES: tuple[Family[ServiceMetrics], ...] = (
     ),
     _gauge(
         "howdah_archive_lag_seconds",
-        "How much newer WAL is than what the archive has of it.",
+        "For how long WAL has been on its way to the archive.",
         _archived(lambda archive: archive.lag_seconds),
     ),
     _gauge(
         "howdah_archive_waiting_bytes",
-        "WAL that was received and is not in the archive yet.",
+        "WAL that its server has written and is not in the archive yet.",
         _archived(lambda archive: archive.waiting_bytes),
     ),
     _gauge(

@@ -40,6 +40,8 @@ class Tally:
         try:
             fresh.write_bytes(encode_moved(total))
             fresh.replace(self._file)
+        except FileNotFoundError:
+            return  # With its directory it has lost its status file, which says more (``Claim``).
         except OSError as error:
             self._log.error("traffic_not_written", error=str(error))
         else:

@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from howdah.backup.archive import TimelineArchive, open_archive
+from howdah.backup.archive import MARK, TimelineArchive, open_archive
 from howdah.backup.errors import DamageError, StoreError
 from howdah.backup.packing import Packing
 from howdah.backup.retention import Expendable
@@ -184,6 +186,83 @@ def test_what_is_expendable_goes_and_what_was_never_completed(archive: TimelineA
     there = tmp_path / "archive" / archive.id.ubid
     assert sorted(path.name for path in (there / "base").iterdir()) == [kept.name, begun.name]
     assert archive.wal() == []
+
+
+def test_a_base_backup_counts_no_more_before_anything_of_it_goes_and_growing_segments_go_too(
+    archive: TimelineArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Killed at any moment, no half of one is left that counts."""
+    segment(tmp_path / NAME)
+    archive.put_partial(NAME, tmp_path / NAME, Packing())
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "base.tar.zst").write_bytes(b"tar")
+    done = archive.put_base(backup(), tmp_path / "taken")
+    counted: list[bool] = []
+    delete, remove_below = archive._objects.delete, archive._objects.remove_below
+
+    def watched(act: Callable[[Any], None], what: Any) -> None:
+        facts = stored(archive, tmp_path, f"base/{done.name}/backup.json")
+        act(what)
+        counted.append(facts.exists())
+        assert facts.exists() <= stored(archive, tmp_path, f"base/{done.name}/base.tar.zst").exists()
+
+    monkeypatch.setattr(archive._objects, "delete", partial(watched, delete))
+    monkeypatch.setattr(archive._objects, "remove_below", partial(watched, remove_below))
+    archive.forget(Expendable((done.name,), (Segment(1, 3),)))
+    assert counted[0] is False
+    assert (archive.bases(), archive.wal()) == ([], [])
+
+
+def test_a_base_backup_that_is_on_its_way_is_not_taken_for_one_that_never_came(
+    archive: TimelineArchive, tmp_path: Path
+):
+    """After the clock had been ahead, one that is taken now seems to be older than the last one."""
+    names = [backup_name(MOMENT.replace(year=year), BackupKind.FULL) for year in (2025, 2026, 2027)]
+    for name in names:
+        (tmp_path / "taken").mkdir(exist_ok=True)
+        (tmp_path / "taken" / "base.tar.zst").write_bytes(b"tar")
+        archive.put_base(replace(backup(), name=name), tmp_path / "taken")
+    for name in names[:2]:
+        stored(archive, tmp_path, f"base/{name}/backup.json").unlink()
+    archive.forget_unfinished(since=MOMENT)
+    assert sorted(path.name for path in stored(archive, tmp_path, "base").iterdir()) == names[1:]
+    archive.forget_unfinished()
+    assert [path.name for path in stored(archive, tmp_path, "base").iterdir()] == names[2:]
+
+
+def test_another_directory_in_the_place_of_the_archive_is_not_taken_for_it(tmp_path: Path):
+    """As when its disk is not mounted."""
+    known, place, timeline = tmp_path / "known", tmp_path / "archive", TimelineId.new()
+    for _ in range(2):
+        archive = open_archive(BackupSettings(), tmp_path)
+        archive.claim(known)
+        archive.timeline(timeline).describe({"service": "pg"})
+    place.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="is its disk mounted"):
+        archive.timeline(timeline).describe({"service": "pg"})
+    assert not place.exists()
+    again = open_archive(BackupSettings(), tmp_path)
+    again.claim(known)
+    for attempt in (
+        again.timelines,
+        again.timeline(timeline).bases,
+        lambda: again.timeline(timeline).describe({"service": "pg"}),
+    ):
+        with pytest.raises(StoreError, match="is its disk mounted"):
+            attempt()
+    assert list(place.iterdir()) == []
+    place.rmdir()
+    (tmp_path / "elsewhere").rename(place)
+    assert (again.timelines(), archive.timelines()) == ([timeline], [timeline])
+    assert (place / MARK).exists()
+
+
+def test_an_archive_that_is_to_be_elsewhere_begins_there(tmp_path: Path):
+    for name in ("one", "two", "one"):
+        archive = open_archive(BackupSettings(archive=str(tmp_path / name)), tmp_path)
+        archive.claim(tmp_path / "known")
+        archive.timeline(TimelineId.new()).describe({"service": "pg"})
+        assert (tmp_path / name / MARK).exists()
 
 
 def test_facts_that_are_damaged_are_not_taken_for_unfinished(archive: TimelineArchive, tmp_path: Path):

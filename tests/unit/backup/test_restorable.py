@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from howdah.backup.errors import DamageError, NotRestorableError
-from howdah.backup.restorable import Contents, plan, window
+from howdah.backup.restorable import Contents, broken, plan, window
 from howdah.backup.wal import SEGMENT_BYTES, Segment, StoredWal, lsn_text
 from howdah.domain.backups import BackupKind, BaseBackup, Gap
 from howdah.domain.moments import text
@@ -181,3 +181,24 @@ def test_moments_are_spelled_with_the_digits_that_they_need():
 
 def replace_microseconds(number: int) -> datetime:
     return START.replace(microsecond=number)
+
+
+def test_what_is_missing_of_the_newest_wal_is_a_gap_since_what_is_there():
+    found = broken(Contents([base(1), base(3)], wal(1, 2, 3, 4, 6, 7), {}))
+    assert found is not None
+    assert (found.since, found.until) == (minute(4), None)
+    assert Segment(1, 5).name in found.reason
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        Contents([], wal(1, 3), {}),
+        Contents([base(1)], wal(1, 2, 3), {}),
+        Contents([base(1), base(5)], wal(1, 3, 5, 6), {}),
+        Contents([base(5)], wal(1, 3), {}),
+    ],
+    ids=["nothing was there", "nothing is missing", "a base backup has closed it", "no base backup is of use"],
+)
+def test_else_there_is_no_such_gap(contents: Contents):
+    assert broken(contents) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
 from howdah.api import rendering
@@ -9,17 +11,17 @@ from howdah.api.call import Call
 from howdah.api.calls.backups import LATEST, RESTORE
 from howdah.api.calls.services import shown, tags
 from howdah.domain.backups import parse_target
+from howdah.domain.deleted import DeletedService
 from howdah.domain.services import Service
 
 
 async def list_deleted(call: Call) -> Response:
     found = call.plane.deleted.list(call.organization)
-    return call.success([rendering.deleted(one, call.version) for one in found])
+    return call.success([await _shown(call, one) for one in found])
 
 
 async def get_deleted(call: Call) -> Response:
-    found = call.plane.deleted.get(call.organization, call.service)
-    return call.success(rendering.deleted(found, call.version))
+    return call.success(await _shown(call, call.plane.deleted.get(call.organization, call.service)))
 
 
 async def restore_deleted(call: Call) -> Response:
@@ -39,6 +41,10 @@ async def restore_deleted(call: Call) -> Response:
         by=call.act(render),
     )
     return call.success(render(restored))
+
+
+async def _shown(call: Call, one: DeletedService) -> dict[str, Any]:
+    return rendering.deleted(one, call.version, await call.plane.deleted.stored_bytes(one))
 
 
 async def purge_deleted(call: Call) -> Response:

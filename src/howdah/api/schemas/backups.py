@@ -19,10 +19,10 @@ from howdah.domain.backups import BackupKind
 from howdah.domain.health import HealthStatus
 from howdah.domain.states import ServiceState
 
-_WAITING = described(INTEGER, "WAL that was received and is not in the archive yet")
+_WAITING = described(INTEGER, "WAL that the server has written and the archive lacks")
 _SPOOL = described(INTEGER, "What waits there takes on disk, the segment that is being received included")
 
-_LAG = described({"type": "number", "minimum": 0}, "How much newer the newest WAL is than what the archive has")
+_LAG = described({"type": "number", "minimum": 0}, "For how long some of that has been on its way")
 
 _STORED = described(INTEGER, "All that the archive has of the service")
 

@@ -80,6 +80,7 @@ _DELETED = record(
         "earliestRestoreTime": described(
             nullable(MOMENT), "The first moment to which it can be restored; null while the archive lacks its last WAL"
         ),
+        "storedBytes": described(nullable(INTEGER), "What the archive holds of it; null while that cannot be asked"),
         "problem": described(nullable(TEXT), "What its backups lack; null when they have all that it committed"),
     }
 )

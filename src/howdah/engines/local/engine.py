@@ -208,7 +208,11 @@ class LocalEngine:
         return await stored_bytes(self._ready_machine(), service)
 
     async def metrics(self, service: ServiceId) -> ServerMetrics:
-        return await measure(self._ready_machine(), self._usages, service)
+        found = await measure(self._ready_machine(), self._usages, service)
+        said = found.statistics
+        if self._archives is not None and said is not None and said.flushed is not None:
+            self._archives.observe(service, said.flushed, said.received)
+        return found
 
     async def drill(self, timeline: TimelineId) -> datetime:
         return await self._ready_drills().begin(timeline)

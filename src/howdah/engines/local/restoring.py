@@ -97,8 +97,8 @@ class Restorations:
         return None if work is None else f"{work.doing} ({work.done:.0%})"
 
     def reads(self, timeline: TimelineId) -> bool:
-        """Whether something is being made from it now."""
-        return any(work.source == timeline and not work.task.done() for work in self._works.values())
+        """Whether something is being made from it, or will be when it is tried again."""
+        return any(work.source == timeline for work in self._works.values())
 
     def over(self, service: ServiceId) -> None:
         """What was made has been put in place."""

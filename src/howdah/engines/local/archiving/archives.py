@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from weakref import WeakValueDictionary
 
 import structlog
@@ -14,7 +15,7 @@ import structlog
 from howdah.backup.archive import Archive, open_archive
 from howdah.backup.assemble import contents
 from howdah.backup.errors import ForeignError, StoreError
-from howdah.backup.restorable import Contents, plan, window
+from howdah.backup.restorable import Contents, broken, plan, window
 from howdah.domain.backups import ArchiveStatus, BaseBackup
 from howdah.domain.ids import ServiceId, TimelineId
 from howdah.domain.moments import text
@@ -37,8 +38,14 @@ TICK = 1.0
 REMOTE_TICK = 5.0
 """Seconds between two looks whether something was received: in a directory, and in a store where each costs money."""
 
+CLOSE_TICKS = 10
+"""So many of them until the next close look."""
+
 CLAIM_SECONDS = 600.0
 """How long after a start a receiver that runs may belong to a service that has not been looked at yet."""
+
+KNOWN = "archive.place"
+"""In the state directory: which directory the archive was."""
 
 CHECK_SECONDS = 2.0
 """How long a question may wait for what is on its way to the archive."""
@@ -52,6 +59,10 @@ class Archives:
 
     def __init__(self, settings: BackupSettings, layout: Layout, changed: Callable[[ServiceId], None]) -> None:
         self._archive = open_archive(settings, layout.state)
+        try:
+            self._archive.claim(layout.state / KNOWN)
+        except (StoreError, OSError) as error:
+            _log.warning("the archive's directory would not be missed if it were gone", reason=str(error))
         self._spools = layout.spool
         self._changed = changed
         self._lines: dict[TimelineId, Line] = {}
@@ -86,7 +97,7 @@ class Archives:
                 return None
             line = self._lines[spec.timeline] = self._new_line(spec, spec.timeline)
             line.start()
-        line.retention = self._retention(spec)
+        line.upkeep.retention = self._retention(spec)
         line.serve(serving)
         return line
 
@@ -97,6 +108,12 @@ class Archives:
         """What has come from its server; None of a service that is not archived."""
         line = next((one for one in self._lines.values() if one.facts["service"] == service.ubid), None)
         return None if line is None else line.received()
+
+    def observe(self, service: ServiceId, flushed: int, received: int | None) -> None:
+        """As ``Line.observe``."""
+        for line in self._lines.values():
+            if line.facts["service"] == service.ubid and line.sends_itself:
+                line.observe(flushed, received)
 
     def timelines(self) -> list[TimelineId]:
         """Those that are archived now."""
@@ -121,17 +138,25 @@ class Archives:
 
     async def status(self, timeline: TimelineId) -> ArchiveStatus:
         """Raises StoreError, DamageError."""
-        there = await asyncio.to_thread(contents, self._archive.timeline(timeline))
+        archive = self._archive.timeline(timeline)
+        there = await asyncio.to_thread(contents, archive)
+        if broken(there) is not None:
+            # What is put while it is listed may be missing in the list.
+            there = await asyncio.to_thread(contents, archive)
+        hole = broken(there)
         line, spool = self._lines.get(timeline), self.spool(timeline)
         archived = line.archived if line is not None else None
+        late_bytes, late_seconds = await line.late() if line is not None else (0, 0.0)
         waiting = await asyncio.to_thread(spool.waiting)
+        lag = await asyncio.to_thread(_lag, spool, there)
         return ArchiveStatus(
             bases=tuple(line.backing_up.bases if line is not None and line.backing_up.bases else there.bases),
             window=window(there),
+            broken=hole.reason if hole is not None else None,
             under_way=line.backing_up.began if line is not None else None,
             problem=line.problem if line is not None else None,
-            waiting_bytes=await asyncio.to_thread(spool.missing, waiting, archived),
-            lag_seconds=await asyncio.to_thread(_lag, spool, there),
+            waiting_bytes=late_bytes + await asyncio.to_thread(spool.missing, waiting, archived),
+            lag_seconds=max(lag, late_seconds),
             spool_bytes=waiting.size,
             stored_bytes=sum(one.stored_bytes for one in there.wal) + sum(base.stored_bytes for base in there.bases),
         )
@@ -201,13 +226,13 @@ class Archives:
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while True:
+        for number in count():
             await asyncio.sleep(REMOTE_TICK if self._archive.remote else TICK)
             if self._found and loop.time() - began > CLAIM_SECONDS:
                 self._end_unclaimed()
             full = is_full(self._spools)
             for line in self._lines.values():
-                line.look(full=full)
+                line.look(full=full, closely=number % CLOSE_TICKS == 0)
 
     def _end_unclaimed(self) -> None:
         """Of services that the store does not know, after an older one was restored: nobody collects from it."""

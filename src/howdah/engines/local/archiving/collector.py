@@ -23,6 +23,11 @@ _FOREIGN = (
     " copy of the store was put back, and the service was made anew: they stay as they are, and nothing of this one is"
     " archived. Use a new service instead, and delete this one only when those backups are needed no more"
 )
+_FORKED = (
+    "the archive has another history of Postgres' timeline {number} than the server of this service: that of a server"
+    " which lived on from before an older copy of the store was put back. What it archived stays, and can be restored;"
+    " nothing of this server is archived. Restore into a new service, and use that one"
+)
 LOST = "WAL was lost before it reached the archive"
 
 
@@ -61,8 +66,7 @@ class Collector:
         for name in waiting.histories:
             # They stay: a receiver asks for those that it has not, and not every server has all of them.
             if name not in self._histories:
-                self.archive.put_wal(name, self.spool.wal / name)
-                self._histories.add(name)
+                self._put_history(name)
         for segment in waiting.left:
             self.archive.put_partial(segment.name, self.spool.partial(segment), Packing())
             self.spool.partial(segment).unlink()
@@ -75,6 +79,11 @@ class Collector:
         if waiting.growing is not None:
             self._put_growing(waiting.growing)
         return waiting
+
+    def open_gap(self, gap: Gap) -> None:
+        """Have it shown, and closed by a full base backup."""
+        self.archive.note_gap(gap)
+        self.gap_open = True
 
     def close_gaps(self, finished_at: datetime) -> None:
         """A base backup that began after all of them is finished."""
@@ -106,6 +115,17 @@ class Collector:
                 raise ForeignError(_FOREIGN)
         self._owned = True
         return True
+
+    def _put_history(self, name: str) -> None:
+        """One that is another one's by that number was written by a server that lived on when an older copy of the
+        store was put back: what both wrote since must not be mixed."""
+        path = self.spool.wal / name
+        there = self.archive.histories().get(int(name.partition(".")[0], 16))
+        if there is None:
+            self.archive.put_wal(name, path)
+        elif there.split() != path.read_text(errors="replace").split():
+            raise ForeignError(_FORKED.format(number=int(name.partition(".")[0], 16)))
+        self._histories.add(name)
 
     def _put_whole(self, segment: Segment) -> None:
         path = self.spool.whole(segment)
@@ -144,8 +164,7 @@ class Collector:
         if last is None or last.segment.wal_timeline > segment.wal_timeline:
             return
         if segment.number > last.segment.number + (0 if last.partial else 1):
-            self.archive.note_gap(Gap(self.known_until() or last.modified, None, LOST))
-            self.gap_open = True
+            self.open_gap(Gap(self.known_until() or last.modified, None, LOST))
 
     def known_until(self) -> datetime | None:
         """The last moment of which is known that nothing until then is missing: a transaction ended, or a backup was

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import InitVar, dataclass, field
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -16,16 +16,17 @@ from howdah.backup.assemble import contents
 from howdah.backup.errors import DamageError, ForeignError
 from howdah.backup.programs import Programs
 from howdah.backup.restorable import window
-from howdah.backup.retention import Expendable, expendable
-from howdah.backup.wal import Segment
+from howdah.backup.wal import Segment, lsn
 from howdah.domain.errors import HowdahError
 from howdah.engines.local.archiving.backing_up import BackingUp, Shared, in_words
 from howdah.engines.local.archiving.collector import Collector
+from howdah.engines.local.archiving.lateness import Lateness
 from howdah.engines.local.archiving.received import Received
 from howdah.engines.local.archiving.receiver import Receiver
 from howdah.engines.local.archiving.receiving import Receiving, Serving
-from howdah.engines.local.archiving.slot import flushed_until, has_until
+from howdah.engines.local.archiving.slot import flushed_until, has_until, received_until
 from howdah.engines.local.archiving.spool import Spool
+from howdah.engines.local.archiving.upkeep import Upkeep
 from howdah.engines.local.archiving.whole import run_whole
 from howdah.launcher.processes import inspect_process
 from howdah.launcher.servers import Started
@@ -34,9 +35,6 @@ _GIB = 1 << 30
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
 _POLL = 0.02
-
-RETAIN_FIRST, RETAIN_EVERY = 600, 3600
-"""Seconds until old backups are looked for, spread over the fleet, and between two looks."""
 
 _log = structlog.get_logger()
 
@@ -54,11 +52,12 @@ class Line:
     shared: Shared
     facts: dict[str, str]
     changed: Callable[[], None]
-    retention: timedelta
+    retention: InitVar[timedelta]
     found: Receiver | None = None
     earliest: datetime | None = None
 
     backing_up: BackingUp = field(init=False)
+    upkeep: Upkeep = field(init=False)
     _receiving: Receiving = field(init=False)
     _collector: Collector = field(init=False)
     _collecting: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -69,16 +68,16 @@ class Line:
     _foreign: bool = False
     _growing: Segment | None = None
     _mark: tuple[int, ...] = ()
-    _retain_at: float = field(init=False)
     _problem: str | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _lateness: Lateness = field(default_factory=Lateness)
     _task: asyncio.Task[None] | None = None
 
-    def __post_init__(self) -> None:
-        self._retain_at = time.monotonic() + RETAIN_FIRST + self.archive.id.uuid.int % RETAIN_EVERY
+    def __post_init__(self, retention: timedelta) -> None:
         self._collector = Collector(self.spool, self.archive)
         self._receiving = Receiving(self.spool, self._collect, self.found)
         self.backing_up = BackingUp(self.archive, self._collector, self._collecting, self.shared, self._backed_up)
+        self.upkeep = Upkeep(self.archive, self._collector, self._collecting, self.shared, retention)
 
     # -- what others do with it
 
@@ -94,6 +93,11 @@ class Line:
     def serves(self) -> bool:
         """Whether it has a server that lets clients in."""
         return self._serving is not None
+
+    @property
+    def sends_itself(self) -> bool:
+        """Whether its WAL comes from the primary."""
+        return self._serving is not None and self._serving.relay is None
 
     @property
     def problem(self) -> str | None:
@@ -123,11 +127,11 @@ class Line:
         found = inspect_process(self._last.pid) if self._last is not None else None
         return found is None or self._last is None or found.started != self._last.started
 
-    def look(self, *, full: bool) -> None:
+    def look(self, *, full: bool, closely: bool) -> None:
         """Go on when the receiver has written or said something, or has ended, or cannot say anything any more.
-        ``full``: the disk of all spools is."""
+        ``full``: the disk of all spools is. ``closely``: also at what costs more to see."""
         mark = self.spool.mark(self._growing)
-        if full or mark != self._mark or self._receiving.ended:
+        if full or mark != self._mark or self._receiving.ended or (closely and self._receiving.suspended):
             self._mark = mark
             self._woken.set()
 
@@ -174,6 +178,23 @@ class Line:
     def archived(self) -> int | None:
         """Until where (LSN) the archive has what came; None before anything was brought there."""
         return self._collector.until
+
+    def observe(self, flushed: int, received: int | None) -> None:
+        """What was seen of its server just now: until where (LSN) it has everything, and its receiver; None: none is
+        connected."""
+        until = received if received is not None else self.archived
+        if until is not None:
+            self._lateness.see(flushed, until, time.monotonic())
+
+    async def late(self) -> tuple[int, float]:
+        """Bytes of WAL that have not left its server, and for how many seconds some have been on their way."""
+        if not self._lateness.is_fresh(time.monotonic()):
+            with suppress(HowdahError):
+                if (flushed := await self._flushed()) is not None and (serving := self._serving) is not None:
+                    sender = serving.sender
+                    received = await received_until(sender.sockets, sender.port, pid=sender.process.pid)
+                    self.observe(lsn(flushed), None if received is None else lsn(received))
+        return self._lateness.bytes, self._lateness.seconds(time.monotonic())
 
     async def close(self) -> None:
         """Stop following; the receiver goes on."""
@@ -234,18 +255,11 @@ class Line:
             await self._find_earliest()
         if not self._collector.settled:
             self._mark = ()  # To be read again at the next tick, though nothing may show that it was written.
-        await self._retain()
-        return min(self.backing_up.keep(), self._retain_at - time.monotonic())
+        await self._look_after()
+        return min(self.backing_up.keep(), self.upkeep.wait)
 
-    async def _retain(self) -> None:
-        """Delete, from time to time, what is needed no more."""
-        if time.monotonic() < self._retain_at:
-            return
-        self._retain_at = time.monotonic() + RETAIN_EVERY
-        if self.shared.is_read(self.archive.id):
-            return
-        async with self.shared.collecting:
-            old = await run_whole(_forget, self.archive, datetime.now(UTC) - self.retention)
+    async def _look_after(self) -> None:
+        old = await self.upkeep.look(self.backing_up.began)
         if old.bases or old.wal:
             _log.info(
                 "old backups deleted", timeline=self.archive.id.ubid, bases=list(old.bases), segments=len(old.wal)
@@ -309,10 +323,3 @@ class Line:
         if found is not None:
             self.earliest = found.earliest
             self.changed()
-
-
-def _forget(archive: TimelineArchive, keep_from: datetime) -> Expendable:
-    old = expendable(contents(archive), keep_from)
-    archive.forget(old)
-    archive.forget_unfinished()
-    return old

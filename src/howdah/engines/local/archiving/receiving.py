@@ -16,6 +16,7 @@ from howdah.engines.local.archiving.slot import ensure_slot, move_slot
 from howdah.engines.local.archiving.spool import Spool, is_full
 from howdah.engines.local.archiving.whole import run_whole
 from howdah.engines.local.binaries import Binaries
+from howdah.launcher.processes import state_of
 from howdah.launcher.servers import Started
 
 _END_SECONDS = 5.0
@@ -80,6 +81,11 @@ class Receiving:
         """Whether one should run and does not."""
         return self.receiver is not None and self.receiver.ended
 
+    @property
+    def suspended(self) -> bool:
+        """Whether somebody has stopped it by a signal: it would never go on by itself."""
+        return self.receiver is not None and state_of(self.receiver.process.pid) in ("T", "t")
+
     async def keep(self, serving: Serving | None) -> None:
         """Have one run. Raises Unavailable, StoreError, OSError."""
         receiver = self.receiver
@@ -87,7 +93,7 @@ class Receiving:
             self._against = _adopted(receiver, serving)
         current = serving is not None and self._against == _connection(serving)
         complaint = await asyncio.to_thread(self._complaint)
-        if current and receiver is not None and not receiver.ended and not complaint:
+        if current and receiver is not None and not receiver.ended and not self.suspended and not complaint:
             self._restarts, self.problem = 0, None
             await self._move_slot(serving)
             return
@@ -129,7 +135,7 @@ class Receiving:
         receiver.signal(signal.SIGINT)
         asked = loop.time()
         while not receiver.ended:
-            if loop.time() - asked > _END_SECONDS:
+            if loop.time() - asked > _END_SECONDS or state_of(receiver.process.pid) in ("T", "t"):
                 receiver.signal(signal.SIGKILL)
             await asyncio.sleep(_POLL)
         receiver.close()

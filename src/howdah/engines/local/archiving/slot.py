@@ -46,6 +46,18 @@ async def flushed_until(sockets: Path, port: int, *, pid: int) -> str:
         return str((await found.fetchall())[0][0])
 
 
+async def received_until(sockets: Path, port: int, *, pid: int) -> str | None:
+    """The position until which its receiver has written everything; None while none is connected. Raises
+    Unavailable."""
+    async with connect(str(sockets), port, pid=pid) as connection:
+        found = await connection.execute(
+            "SELECT max(write_lsn)::text FROM pg_stat_replication"
+            f" WHERE application_name = '{NAME}' AND usename = 'postgres'"  # pyright: ignore[reportArgumentType]
+        )
+        position = (await found.fetchall())[0][0]
+        return None if position is None else str(position)
+
+
 async def has_until(sockets: Path, port: int, until: str, *, pid: int) -> bool:
     """Whether its receiver has written everything until that position. Raises Unavailable."""
     async with connect(str(sockets), port, pid=pid) as connection:

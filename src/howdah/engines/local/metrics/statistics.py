@@ -16,9 +16,11 @@ from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 
+from howdah.backup.wal import lsn
 from howdah.domain.errors import Unavailable
 from howdah.domain.instances import Instance
 from howdah.domain.metrics import Follower, Statistics
+from howdah.engines.local.archiving.receiver import NAME
 from howdah.engines.local.connection import connect
 from howdah.engines.local.members.membership import ROLE, slot_of
 
@@ -97,7 +99,9 @@ _ASKED = f"""
     pg_last_wal_replay_lsn()) ELSE pg_current_wal_lsn() END AS written)
   SELECT row_to_json(asked)::text FROM (
     SELECT *, (SELECT coalesce(sum(size), 0) FROM pg_ls_waldir()) AS wal_bytes,
-      current_setting('max_connections')::int AS max_connections
+      current_setting('max_connections')::int AS max_connections, CASE WHEN NOT pg_is_in_recovery() THEN
+      pg_current_wal_flush_lsn()::text END AS flushed, (SELECT max(write_lsn)::text FROM pg_stat_replication
+      WHERE usename = 'postgres' AND application_name = '{NAME}') AS received
     FROM ({_COUNTERS}) c, ({_FILES}) f, ({_STATES}) s, ({_OLDEST}) o, ({_LEFT}) l, ({_SLOTS}) k, ({_FOLLOWERS}) r
   ) asked"""
 _MEASURED = f"""
@@ -138,6 +142,8 @@ def _statistics(raw: dict[str, Any], servers: Callable[[], Iterable[Instance]]) 
         connections=_states(raw["connections"]),
         oldest_transaction=_finite(raw["oldest_transaction"]),
         slots=_few(raw["slots"]),
+        flushed=_position(raw["flushed"]),
+        received=_position(raw["received"]),
         followers=tuple(_followers(raw["followers"], servers)) if raw["followers"] else (),
     )
 
@@ -167,6 +173,10 @@ def _sizes(raw: dict[str, Any]) -> tuple[dict[str, int], int]:
 
 def _few(raw: dict[str, Any]) -> dict[str, int]:
     return {name[: 2 * _LONGEST_NAME]: int(size) for name, size in list(raw.items())[:MOST]}
+
+
+def _position(raw: Any) -> int | None:
+    return None if raw is None else lsn(raw)
 
 
 def _finite(raw: Any) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from howdah.backup.archive import TimelineArchive, open_archive
-from howdah.backup.errors import StoreError
+from howdah.backup.errors import ForeignError, StoreError
 from howdah.backup.wal import SEGMENT_BYTES, Segment
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
@@ -179,3 +179,45 @@ def test_a_segment_whose_first_page_is_not_there_yet_waits(spool: Spool, archive
     grow(spool, 3, b"one")
     collector.collect()
     assert stored(archive) == [(3, True)]
+
+
+HISTORY = "00000002.history"
+LEFT = "1\t0/5000000\tno recovery target specified\n"
+
+
+def test_a_history_is_put_once_and_the_same_one_again_is_fine(spool: Spool, archive: TimelineArchive):
+    for _ in range(2):
+        (spool.wal / HISTORY).write_text(LEFT)
+        receive(spool, 1)
+        Collector(spool, archive).collect()
+    assert archive.histories() == {2: LEFT}
+
+
+def test_wal_of_another_history_by_the_same_number_comes_not_among_it(spool: Spool, archive: TimelineArchive):
+    receive(spool, 1)
+    (spool.wal / HISTORY).write_text(LEFT)
+    Collector(spool, archive).collect()
+    (spool.wal / HISTORY).write_text(LEFT.replace("0/5000000", "0/6000000"))
+    receive(spool, 2)
+    with pytest.raises(ForeignError, match="another history of Postgres' timeline 2"):
+        Collector(spool, archive).collect()
+    assert (archive.histories(), stored(archive)) == ({2: LEFT}, [(1, False)])
+
+
+def test_it_is_known_until_where_the_archive_has_what_came_and_what_it_lacks(spool: Spool, archive: TimelineArchive):
+    collector = Collector(spool, archive)
+    assert spool.missing(spool.waiting(), collector.until) == 0
+    receive(spool, 1)
+    assert spool.missing(spool.waiting(), collector.until) == SEGMENT_BYTES, "nobody knows of less"
+    collector.collect()
+    assert collector.until == segment(2).start
+    assert spool.missing(spool.waiting(), collector.until) == 0
+    grow(spool, 2, b"x" * 1000)
+    assert 1000 <= spool.missing(spool.waiting(), collector.until) < 1100
+    collector.collect()
+    assert spool.missing(spool.waiting(), collector.until) == 0
+    grow(spool, 2, b"x" * 1500)
+    assert spool.missing(spool.waiting(), collector.until) == 500
+    receive(spool, 2, b"x" * 1500)
+    receive(spool, 3)
+    assert spool.missing(spool.waiting(), collector.until) == segment(4).start - collector.until

@@ -22,6 +22,8 @@ STANDBY = Instance(InstanceId.new(), SERVICE, 20001, None, Role.STANDBY)
 SAID: dict[str, Any] = dict.fromkeys(statistics._COUNTS, 1) | {
     "connections": {"active": 2, "idle in transaction": 1, "made up": 3, "another": 4},
     "oldest_transaction": 0.5,
+    "flushed": "1/10",
+    "received": None,
     "slots": {"a": 7},
     "followers": {slot_of(STANDBY.id): [8, 0.25], "howdah_of_nobody": [1, 1], "psql": [2, 2]},
 }
@@ -55,6 +57,7 @@ def test_states_that_no_connection_has_are_one_and_followers_are_those_that_are_
     assert found.connections == {"active": 2, "idle": 0, "idle in transaction": 1, "unknown": 7}
     assert found.followers == (Follower(SERVICE, STANDBY.id, 8, 0.25),)
     assert (found.slots, found.oldest_transaction, found.deadlocks) == ({"a": 7}, 0.5, 1)
+    assert (found.flushed, found.received) == ((1 << 32) + 16, None)
 
 
 @given(st.sampled_from(sorted(SAID)), JSON)
