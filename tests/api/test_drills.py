@@ -23,7 +23,12 @@ GOOD = DrillResult(
     relations=512,
     tables=(ComparedTable("postgres", 'public."Orders"', 7, 5, 9),),
 )
-BAD = DrillResult(BEGAN - timedelta(days=7), BEGAN - timedelta(days=6), problems=("wal/1.zst is damaged",))
+BAD = DrillResult(
+    BEGAN - timedelta(days=7),
+    BEGAN - timedelta(days=6),
+    problems=("wal/1.zst is damaged",),
+    not_compared="the service was not running",
+)
 
 
 async def test_a_drill_is_begun_and_the_one_under_way_is_the_same(client: Client, engine: FakeEngine) -> None:
@@ -69,6 +74,7 @@ async def test_what_they_have_found_is_shown_newest_first_beside_the_one_under_w
                         "mostRows": 9,
                     }
                 ],
+                "notCompared": None,
             },
             {
                 "startedAt": "2026-02-25T05:06:07.890Z",
@@ -82,6 +88,7 @@ async def test_what_they_have_found_is_shown_newest_first_beside_the_one_under_w
                 "checksumsChecked": False,
                 "relationsChecked": 0,
                 "tablesCompared": [],
+                "notCompared": "the service was not running",
             },
         ],
     }

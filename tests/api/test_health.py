@@ -10,6 +10,7 @@ from api.fake_engine import FakeEngine
 from api.test_backups import base
 from howdah.backup.errors import StoreError
 from howdah.domain.backups import ArchiveStatus, Window
+from howdah.domain.drills import Drilled, DrillProgress
 
 
 async def test_a_service_with_fresh_backups_is_ok(client: Client, engine: FakeEngine) -> None:
@@ -28,11 +29,14 @@ async def test_a_service_with_fresh_backups_is_ok(client: Client, engine: FakeEn
 async def test_what_is_wrong_is_said(client: Client, engine: FakeEngine) -> None:
     service = (await client.running())["id"]
     engine.archive = ArchiveStatus((), None, problem="No space left on device")
+    under_way = DrillProgress(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "waiting", 0.0, "no room")
+    engine.drilled = Drilled((), under_way)
     found = await client.result("GET", f"/v1/howdah/services/{service}/health")
     assert found["status"] == "warning"
     assert found["reasons"] == [
         "nothing can be restored yet: no base backup is completed",
         "archiving does not go on: No space left on device",
+        "the drill that was begun at 2026-03-04T05:06:07Z could not be done so far: no room",
     ]
 
 
@@ -56,6 +60,7 @@ async def test_the_health_of_all_is_told_at_once(client: Client, engine: FakeEng
             "state": "running",
             "status": "warning",
             "reasons": ["nothing can be restored yet: no base backup is completed"],
+            "backups": (await client.result("GET", f"/v1/howdah/services/{service['id']}/health"))["backups"],
         }
         for service, name in zip(services, names, strict=True)
     ]

@@ -51,11 +51,17 @@ def test_a_drill_is_followed_to_its_end_and_kept(archiving: Server, service: dic
     ran = howdah("backups", "verify", "shop", state=archiving.state)
     assert ran.returncode == 0, ran.stderr + ran.stdout
     assert f"{service['id']}: drilled (" in ran.stderr
-    head, row = ran.stdout.splitlines()
+    head, row, beside = ran.stdout.splitlines()
+    assert beside.startswith("no rows compared: the service has no table with rows")
     assert head.split() == ["STARTED", "RESULT", "SECONDS", "SIZE", "CHECKED", "COMPARED", "RESTORED", "UNTIL"]
 
     shown = howdah("backups", "drills", service["id"], state=archiving.state)
     assert shown.stdout.splitlines()[:2] == [head, row]
+    assert f"no rows compared of {re.split(r' {2,}', row)[0]}: the service has no table" in shown.stdout
+    doctor = howdah("doctor", state=archiving.state).stdout
+    assert re.search(r"ok +backups: the oldest last one is 0\.\d hours old \(shop\), .*, no gaps\n", doctor)
+    verified = "the oldest last restore that was verified is 0.0 hours old (shop), all verified"
+    assert f"drills: {verified}\n" in doctor
     kept = howdah("backups", "drills", "shop", "--json", state=archiving.state)
     (drill,) = json.loads(kept.stdout)["drills"]
     assert (drill["ok"], drill["problems"], drill["checksumsChecked"]) == (True, [], True)
@@ -66,25 +72,28 @@ def test_problems_are_listed_and_the_command_fails(archiving: Server, service: d
     (base,) = (archiving.state / "archive").glob("*/base/*/base.tar.zst")
     whole = base.read_bytes()
     base.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
-    try:
-        ran = howdah("backups", "verify", "shop", state=archiving.state)
-        as_json = howdah("backups", "verify", "shop", "--json", state=archiving.state)
-    finally:
-        base.write_bytes(whole)
-    assert ran.returncode == as_json.returncode == 1
+    ran = howdah("backups", "verify", "shop", state=archiving.state)
+    assert ran.returncode == 1
     assert f"{service['id']}: drilled, with problems (" in ran.stderr
-    row, problem = ran.stdout.splitlines()[1:]
+    row, problem, beside = ran.stdout.splitlines()[1:]
     assert re.split(r" {2,}", row)[1] == "FAILED"
+    assert beside == "no rows compared: nothing was restored"
     assert re.fullmatch(r"problem: \S+/base.tar.zst is damaged \(its SHA-256 .*", problem)
-    assert json.loads(as_json.stdout)["problems"] == [problem.removeprefix("problem: ")]
     told = archiving.activities(service["id"], "drill_end")
-    assert [f"it found: {problem.removeprefix('problem: ')[:100]}" in one["changes"] for one in told[:2]] == [
-        True,
-        True,
-    ]
+    assert f"it found: {problem.removeprefix('problem: ')[:100]}" in told[0]["changes"]
     assert ", all is well: " in told[-1]["changes"]
+    assert "; no rows compared: the service has no table" in told[-1]["changes"]
     shown = howdah("backups", "drills", "shop", state=archiving.state).stdout
-    assert shown.count(f"{problem.removeprefix('problem: ')}\n") == 2
+    assert shown.count(f"{problem.removeprefix('problem: ')}\n") == 1
+
+    eventually("a full one is there instead", lambda: _kinds(archiving) == ["full", "full"])
+    again = howdah("backups", "verify", "shop", "--json", state=archiving.state)
+    assert (again.returncode, json.loads(again.stdout)["problems"]) == (0, [])
+
+
+def _kinds(server: Server) -> list[str]:
+    shown = howdah("backups", "list", "shop", "--json", state=server.state)
+    return [base["kind"] for base in json.loads(shown.stdout)["backups"]]
 
 
 @pytest.mark.long

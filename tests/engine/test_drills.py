@@ -20,13 +20,15 @@ from engine.local import QUICK_PROBE, Rig, connect, query, remove, settle, until
 from howdah.backup.archive import TimelineArchive
 from howdah.backup.confined import can_confine
 from howdah.backup.errors import NotRestorableError, StoreError
-from howdah.backup.wal import StoredWal
+from howdah.backup.wal import StoredWal, lsn
 from howdah.domain.drills import ComparedTable, DrillResult
 from howdah.domain.errors import Unavailable
 from howdah.domain.services import ServiceStatus
 from howdah.domain.settings import BackupSettings
 from howdah.domain.states import PostgresVersion
+from howdah.engines.local.drills import counting
 from howdah.engines.local.drills import drills as module
+from howdah.engines.local.drills.counting import count_before
 from howdah.engines.local.engine import LocalEngine
 
 pytestmark = pytest.mark.skipif(not can_confine(), reason="this kernel has no Landlock, or it is switched off")
@@ -40,7 +42,7 @@ async def test_a_good_backup_passes_and_says_what_was_checked(rig: Rig, engine: 
     await query(status, "INSERT INTO kept VALUES (0, 'later')")
     before = await moment(status)
     result = await drilled(rig, engine, source)
-    assert (result.problems, result.ok, result.checksums) == ((), True, True)
+    assert (result.problems, result.ok, result.checksums, result.not_compared) == ((), True, True, None)
     assert result.chain == tuple(base.name for base in await engine.backups(timeline(source)))
     assert result.tables == (ComparedTable("postgres", "public.kept", 5001, 5001, 5001),)
     assert result.until is not None
@@ -49,6 +51,21 @@ async def test_a_good_backup_passes_and_says_what_was_checked(rig: Rig, engine: 
     assert 10 << 20 < result.data_bytes < 100 << 20
     assert result.started_at < result.finished_at <= datetime.now(UTC)
     assert await rows_of(status) == 5001, "its source has changed"
+
+
+async def test_a_service_that_rests_since_its_base_backup_is_counted(rig: Rig, engine: LocalEngine):
+    """Its WAL ends before the header of a page then, and nobody writes what would move it on."""
+    source = archived()
+    status = await with_rows(engine, source)
+    assert engine._archives is not None
+    line = engine._archives.line(timeline(source))
+    assert line is not None
+    await count_before(line.serving)  # Who reads a row first, writes: its hint bits.
+    ((end,),) = await query(status, "SELECT pg_switch_wal()::text")
+    before = await count_before(line.serving)
+    assert ([table.sql for table in before.counts], before.why) == (["public.kept"], None)
+    assert before.position is not None
+    assert before.position >= lsn(end)
 
 
 async def rows_of(status: ServiceStatus) -> int:
@@ -64,6 +81,7 @@ async def test_a_service_whose_server_does_not_run_is_drilled_too(rig: Rig, engi
     await until(engine, source, "it is gone", lambda status: not status.ready)
     result = await drilled(rig, engine, source)
     assert (result.problems, result.tables, result.checksums) == ((), (), True)
+    assert result.not_compared == counting.NO_SERVER
 
 
 async def test_what_a_tenant_has_set_neither_stops_a_drill_nor_runs_outside_of_it(rig: Rig, engine: LocalEngine):

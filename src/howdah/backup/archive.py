@@ -236,10 +236,16 @@ class TimelineArchive:
                     found.append(drilled.decode(content, one.key))
         return sorted(found, key=lambda result: result.started_at, reverse=True)
 
-    def last_drill(self) -> datetime | None:
-        """When the newest of them began."""
-        times = [drilled.moment(one.key.rsplit("/", 1)[-1]) for one in self._objects.list(f"{self._root}/drills/")]
-        return max((moment for moment in times if moment is not None), default=None)
+    def newest_drill(self, until: datetime) -> DrillResult | None:
+        """Of those that had begun by then and are not damaged."""
+        names = (one.key.rsplit("/", 1)[-1] for one in self._objects.list(f"{self._root}/drills/"))
+        times = [(moment, name) for name in names if (moment := drilled.moment(name)) is not None and moment <= until]
+        for _, name in sorted(times, reverse=True):
+            key = f"{self._root}/drills/{name}"
+            with contextlib.suppress(DamageError):
+                if (content := self._objects.get(key)) is not None:
+                    return drilled.decode(content, key)
+        return None
 
     def put_drill(self, result: DrillResult) -> None:
         """One more; the oldest ones beyond KEPT go."""

@@ -11,7 +11,7 @@ import typer
 
 from howdah.cli.api import connect, deleted_id, service_id
 from howdah.cli.options import JsonOption, LongTimeoutOption, NoWaitOption, ServiceArgument, StateOption
-from howdah.cli.output import note, show_fields, show_json, show_table
+from howdah.cli.output import note, show_fields, show_json, show_table, size
 from howdah.cli.waiting import left_to_itself, wait_until_backed_up, wait_until_drilled
 
 app = typer.Typer(help="Backups of Postgres services.", no_args_is_help=True, rich_markup_mode=None)
@@ -19,7 +19,6 @@ app = typer.Typer(help="Backups of Postgres services.", no_args_is_help=True, ri
 _COLUMNS = ("KEY", "KIND", "STATUS", "FINISHED", "SIZE", "PARENT")
 _DRILLS = ("STARTED", "RESULT", "SECONDS", "SIZE", "CHECKED", "COMPARED", "RESTORED UNTIL")
 _DELETED = ("ID", "NAME", "POSTGRES", "SIZE", "DELETED", "KEPT UNTIL", "RESTORABLE SINCE")
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @app.command("list")
@@ -31,7 +30,7 @@ def list_backups(service: ServiceArgument, state: StateOption = None, as_json: J
         show_json(archive)
         return
     rows = [
-        (one["key"], one["kind"], one["status"], one["finishedAt"], _size(one["storedBytes"]), one["parent"] or "-")
+        (one["key"], one["kind"], one["status"], one["finishedAt"], size(one["storedBytes"]), one["parent"] or "-")
         for one in archive["backups"]
     ]
     show_table(_COLUMNS, rows, nothing="no backups")
@@ -86,8 +85,8 @@ def verify(
         show_json(drill)
     else:
         show_table(_DRILLS, [_drill(drill)], nothing="")
-        for problem in drill["problems"]:
-            print(f"problem: {problem}")
+        for said in _said(drill):
+            print(said)
     if not drill["ok"]:
         raise SystemExit(1)
 
@@ -102,8 +101,8 @@ def list_drills(service: ServiceArgument, state: StateOption = None, as_json: Js
         return
     show_table(_DRILLS, [_drill(one) for one in found["drills"]], nothing="no drills")
     for one in found["drills"]:
-        for problem in one["problems"]:
-            print(f"problem of {one['startedAt']}: {problem}")
+        for said in _said(one, f" of {one['startedAt']}"):
+            print(said)
     if (under_way := found["underWay"]) is not None:
         problem = "" if under_way["problem"] is None else f"; problem: {under_way['problem']}"
         print(f"under way since {under_way['startedAt']}: {under_way['doing']} ({under_way['percent']}%){problem}")
@@ -150,9 +149,17 @@ def purge(
 def _drill(one: Mapping[str, Any]) -> Sequence[object]:
     seconds = datetime.fromisoformat(one["finishedAt"]) - datetime.fromisoformat(one["startedAt"])
     return (
-        *(one["startedAt"], "ok" if one["ok"] else "FAILED", f"{seconds.total_seconds():.1f}", _size(one["dataBytes"])),
+        *(one["startedAt"], "ok" if one["ok"] else "FAILED", f"{seconds.total_seconds():.1f}", size(one["dataBytes"])),
         *(one["relationsChecked"], len(one["tablesCompared"]), one["restoredUntil"] or "-"),
     )
+
+
+def _said(drill: Mapping[str, Any], which: str = "") -> Iterator[str]:
+    """What stands below the table of it. ``which``: of several."""
+    for problem in drill["problems"]:
+        yield f"problem{which}: {problem}"
+    if drill["notCompared"] is not None:
+        yield f"no rows compared{which}: {drill['notCompared']}"
 
 
 def _facts(archive: Mapping[str, Any]) -> Iterator[str]:
@@ -171,8 +178,3 @@ def _facts(archive: Mapping[str, Any]) -> Iterator[str]:
         yield f"a base backup under way since {archive['backupUnderWaySince']}"
     if archive["problem"] is not None:
         yield f"problem: {archive['problem']}"
-
-
-def _size(count: int) -> str:
-    power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
-    return f"{count / (1 << 10 * power):.1f} {_UNITS[power]}"

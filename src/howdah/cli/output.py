@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
 
 def fail(sentence: str, *, as_json: bool = False) -> NoReturn:
     """Says what did not work and ends with status 1."""
@@ -39,6 +41,12 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, noth
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
     for row in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def size(count: int) -> str:
+    """Bytes, for who reads."""
+    power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    return f"{count / (1 << 10 * power):.1f} {_UNITS[power]}" if power else f"{count} B"
 
 
 def show_service(service: Mapping[str, Any], *, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from howdah.domain.activities import ActivityType, Deed
 from howdah.domain.backups import ArchiveStatus, BaseBackup, RestoreSource
 from howdah.domain.drills import Drilled
 from howdah.domain.errors import BadRequest, NotFound, Unavailable
-from howdah.domain.health import Health, Known, judge
+from howdah.domain.health import Drilling, Health, Known, judge
 from howdah.domain.ids import ServiceId
 from howdah.domain.moments import text
 from howdah.domain.names import check_name
@@ -109,8 +109,8 @@ class Backups:
         if not self._settings.enabled:
             return Known()
         try:
-            archive = await self.status(organization, id)
-            return Known(archive, (await self.drills(organization, id)).results)
+            archive, drilled = await self.status(organization, id), await self.drills(organization, id)
+            return Known(archive, drilled.results, under_way=drilled.under_way, next_drill_at=drilled.next_at)
         except Unavailable as error:
             return Known(unknown=str(error))
         except BadRequest as error:
@@ -119,7 +119,9 @@ class Backups:
     def judge(self, service: Service, known: Known) -> Health:
         """How well a service is, by what was ``known`` of its backups."""
         interval = timedelta(hours=self._settings.interval_hours)
-        return judge(service.state, service.state_reason, known, interval=interval, now=self._clock())
+        drilled = Drilling(service.created_at, timedelta(days=self._settings.drill_interval_days))
+        state, reason, now = service.state, service.state_reason, self._clock()
+        return judge(state, reason, known, interval=interval, drilled=drilled, now=now)
 
     def under_way(self, organization: UUID, id: ServiceId) -> datetime | None:
         """When the base backup that is being taken began; None while none is. Raises NotFound."""

@@ -11,6 +11,9 @@ from howdah.domain.errors import BadRequest
 from howdah.domain.ids import TimelineId
 from howdah.domain.moments import parse_moment
 
+NO_BASE = "no base backup can be taken"
+"""With which the problem of an archive begins whose WAL goes on all the same."""
+
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-(full|incremental)", re.ASCII)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from howdah.domain.backups import BackupKind, BaseBackup
 from howdah.domain.ids import TimelineId
 
 
@@ -30,7 +32,9 @@ class DrillResult:
     chain: the base backups that were restored, the full one first. lsn, until: the last WAL record that was replayed,
     and when the last transaction in it ended; None when it did not come so far, or none had ended since the base
     backup. data_bytes: of the restored data directory. checksums: whether the checksum of every page was checked.
-    relations: tables and indexes that were checked. problems: each in words; none when all is well.
+    relations: tables and indexes that were checked. not_compared: why there are no tables, in words; None where there
+    are some. problems: each in words; none when all is well. needs_base: whether they are the archive's own (what is
+    there cannot be restored, or lacks something), so that a full base backup mends them.
     """
 
     started_at: datetime
@@ -43,10 +47,19 @@ class DrillResult:
     relations: int = 0
     tables: tuple[ComparedTable, ...] = ()
     problems: tuple[str, ...] = ()
+    not_compared: str | None = None
+    needs_base: bool = False
 
     @property
     def ok(self) -> bool:
         return not self.problems
+
+    def is_mended(self, bases: Sequence[BaseBackup], now: datetime) -> bool:
+        """Whether a full one of ``bases`` was begun since, or none is needed. What claims to be later than now, because
+        the clock was changed, says nothing."""
+        full = (base.started_at for base in bases if base.kind is BackupKind.FULL)
+        needed = self.needs_base and self.finished_at <= now
+        return not needed or any(self.finished_at <= began <= now for began in full)
 
 
 @dataclass(frozen=True, slots=True)

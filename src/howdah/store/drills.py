@@ -33,4 +33,6 @@ def _found(result: DrillResult) -> str:
     began = f"begun at {text(result.started_at)}"
     if not result.ok:
         return f"{began}, it found: {'; '.join(result.problems)}"
-    return f"{began}, all is well: {result.data_bytes} bytes restored, {result.relations} tables and indexes checked"
+    but = "" if result.not_compared is None else f"; no rows compared: {result.not_compared}"
+    did = f"{result.data_bytes} bytes restored, {result.relations} tables and indexes checked"
+    return f"{began}, all is well: {did}{but}"

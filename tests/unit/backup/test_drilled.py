@@ -27,6 +27,8 @@ FULL = DrillResult(
     relations=512,
     tables=(ComparedTable("postgres", 'public."Orders"', 7, 5, 9),),
     problems=("one", "two"),
+    not_compared="the service was not running",
+    needs_base=True,
 )
 
 
@@ -44,11 +46,14 @@ def test_what_is_no_result_is_damage(content: bytes) -> None:
 
 def test_the_newest_are_kept_newest_first_and_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
     archive = open_archive(BackupSettings(archive=str(tmp_path / "archive")), tmp_path).timeline(TimelineId.new())
-    assert (archive.drills(), archive.last_drill()) == ([], None)
+    assert (archive.drills(), archive.newest_drill(BEGAN)) == ([], None)
     results = [replace(FULL, started_at=BEGAN + timedelta(days=day)) for day in range(drilled.KEPT + 2)]
     for result in results:
         archive.put_drill(result)
     assert archive.drills() == results[:1:-1]
-    assert archive.last_drill() == results[-1].started_at
+    last = results[-1].started_at
+    assert archive.newest_drill(last) == results[-1]
+    assert archive.newest_drill(last - timedelta(microseconds=1)) == results[-2]
     (tmp_path / "archive" / archive.id.ubid / "drills" / drilled.file_name(results[-1])).write_bytes(b"?")
     assert archive.drills() == results[-2:1:-1]
+    assert archive.newest_drill(last) == results[-2]

@@ -54,6 +54,7 @@ def _result(found: DrillResult) -> dict[str, Any]:
         "checksumsChecked": found.checksums,
         "relationsChecked": found.relations,
         "tablesCompared": [_table(table) for table in found.tables],
+        "notCompared": found.not_compared,
     }
 
 

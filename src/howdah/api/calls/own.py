@@ -48,13 +48,7 @@ async def get_fleet_health(call: Call) -> Response:
     found = await call.plane.backups.health_of_all(call.organization)
     return call.success(
         [
-            {
-                "id": rendering.service_id(service.id, call.version),
-                "name": service.name,
-                "state": health.state,
-                "status": health.status,
-                "reasons": list(health.reasons),
-            }
+            {"id": rendering.service_id(service.id, call.version), "name": service.name} | rendering.health(health)
             for service, health in found
         ]
     )

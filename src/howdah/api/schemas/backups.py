@@ -26,34 +26,32 @@ _LAG = described({"type": "number", "minimum": 0}, "For how long some of that ha
 
 _STORED = described(INTEGER, "All that the archive has of the service")
 
-_HEALTH = record(
-    {
-        "status": choice(HealthStatus),
-        "reasons": described(array(TEXT), "Why it is not ok"),
-        "state": choice(ServiceState),
-        "backups": described(
-            nullable(
-                record(
-                    {
-                        "lastBackupAt": nullable(MOMENT),
-                        "lastBackupAgeSeconds": nullable(INTEGER),
-                        "earliestRestoreTime": nullable(MOMENT),
-                        "latestWalTime": nullable(MOMENT),
-                        "lagSeconds": _LAG,
-                        "waitingBytes": _WAITING,
-                        "spoolBytes": _SPOOL,
-                        "storedBytes": _STORED,
-                        "lastDrillAt": nullable(MOMENT),
-                        "lastVerifiedRestoreAt": described(nullable(MOMENT), "The last drill that found nothing wrong"),
-                        "gaps": described(INTEGER, "Times in which no moment can be restored"),
-                        "problem": nullable(TEXT),
-                    }
-                )
-            ),
-            "null where backups are off or the archive is out of reach",
+_HEALTH: dict[str, Schema] = {
+    "status": choice(HealthStatus),
+    "reasons": described(array(TEXT), "Why it is not ok"),
+    "state": choice(ServiceState),
+    "backups": described(
+        nullable(
+            record(
+                {
+                    "lastBackupAt": nullable(MOMENT),
+                    "lastBackupAgeSeconds": nullable(INTEGER),
+                    "earliestRestoreTime": nullable(MOMENT),
+                    "latestWalTime": nullable(MOMENT),
+                    "lagSeconds": _LAG,
+                    "waitingBytes": _WAITING,
+                    "spoolBytes": _SPOOL,
+                    "storedBytes": _STORED,
+                    "lastDrillAt": nullable(MOMENT),
+                    "lastVerifiedRestoreAt": described(nullable(MOMENT), "The last drill that found nothing wrong"),
+                    "gaps": described(INTEGER, "Times in which no moment can be restored"),
+                    "problem": nullable(TEXT),
+                }
+            )
         ),
-    }
-)
+        "null where backups are off or the archive is out of reach",
+    ),
+}
 
 _BACKUP: dict[str, Schema] = {"key": TEXT, "lastModified": MOMENT, "status": {"const": "completed"}}
 
@@ -66,7 +64,9 @@ _ARCHIVE = record(
             "No moment in between can be restored; until null: no base backup has closed it yet",
         ),
         "backupUnderWaySince": nullable(MOMENT),
-        "problem": described(nullable(TEXT), "Why archiving does not go on; null while it does"),
+        "problem": described(
+            nullable(TEXT), "Why archiving does not go on, or no base backup can be taken; null while all goes on"
+        ),
         "waitingBytes": _WAITING,
         "lagSeconds": _LAG,
         "spoolBytes": _SPOOL,
@@ -131,6 +131,7 @@ _DRILLS = record(
                         ),
                         "Their rows, and how many they can have had in the service",
                     ),
+                    "notCompared": described(nullable(TEXT), "Why there are no tablesCompared, in words"),
                 }
             )
         ),
@@ -140,16 +141,8 @@ _DRILLS = record(
 BACKUPS: dict[str, Schema] = {
     "PostgresBackup": record(_BACKUP),
     "Archive": _ARCHIVE,
-    "ServiceHealth": _HEALTH,
-    "HealthSummary": record(
-        {
-            "id": TEXT,
-            "name": TEXT,
-            "state": choice(ServiceState),
-            "status": choice(HealthStatus),
-            "reasons": array(TEXT),
-        }
-    ),
+    "ServiceHealth": record(_HEALTH),
+    "HealthSummary": record({"id": TEXT, "name": TEXT} | _HEALTH),
     "BackupRequest": record({"request": described(INTEGER, "Shown by the backup that answers it")}),
     "Drills": _DRILLS,
     "DrillBegun": record({"startedAt": described(MOMENT, "Of the drill that shows it when it is finished")}),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from howdah.cli.api import connect
+from howdah.cli.checks.backups import check_backups
 from howdah.cli.checks.finding import Finding, fail, ok, warn
 from howdah.cli.processes import control_plane
 from howdah.domain.errors import HowdahError
@@ -30,3 +31,4 @@ def check_health(settings: Settings) -> Iterator[Finding]:
             yield level(_CHECK, f"{service['name']} ({service['id']}): {'; '.join(service['reasons'])}", _ADVICE)
     if all(service["status"] == "ok" for service in found):
         yield ok(_CHECK, f"of {len(found)} {'service' if len(found) == 1 else 'services'}: all well")
+    yield from check_backups(found)

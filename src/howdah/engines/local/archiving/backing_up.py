@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from howdah.backup.archive import TimelineArchive
-from howdah.domain.backups import BaseBackup
+from howdah.domain.backups import NO_BASE, BaseBackup
+from howdah.domain.drills import DrillResult
 from howdah.domain.errors import HowdahError
 from howdah.domain.ids import TimelineId
 from howdah.domain.settings import BackupSettings
@@ -40,7 +41,8 @@ class Shared:
 
 @dataclass(slots=True)
 class BackingUp:
-    """``collecting``: held by whoever uses ``collector``. ``taken``: called with each new one, which counts then.
+    """``collecting``: held by whoever uses ``collector``. ``changed``: called with each new one, which counts then, and
+    when one is due all of a sudden.
 
     serving: the server; None while there is none that lets clients in. bases: those that count, oldest first.
     began: when the one that is being taken began. problem: why the last one failed, in words.
@@ -50,11 +52,12 @@ class BackingUp:
     collector: Collector
     collecting: asyncio.Lock
     shared: Shared
-    taken: Callable[[], None]
+    changed: Callable[[], None]
     serving: Serving | None = None
     bases: Sequence[BaseBackup] = ()
     began: datetime | None = None
     problem: str | None = None
+    _drill: DrillResult | None = None
     _task: asyncio.Task[None] | None = None
 
     def keep(self) -> float:
@@ -66,6 +69,15 @@ class BackingUp:
             self._task = asyncio.create_task(self._back_up(), name=f"base backup {self.archive.id}")
             return _LONGEST_WAIT
         return min(_LONGEST_WAIT, (due.at - now).total_seconds())
+
+    def see(self, drill: DrillResult | None) -> None:
+        """The last drill; called as often as you like."""
+        before, self._drill = self._drill, drill
+        if drill is not None and drill != before and not drill.is_mended(self.bases, datetime.now(UTC)):
+            _log.warning(
+                "what is archived cannot be restored: a full base backup is due", timeline=self.archive.id.ubid
+            )
+            self.changed()
 
     async def close(self) -> None:
         """End the one that is being taken; nothing of it counts."""
@@ -84,6 +96,7 @@ class BackingUp:
             chain=settings.chain,
             asked=self.serving.asked,
             gap_open=self.collector.gap_open,
+            drill=self._drill,
             now=datetime.now(UTC),
         )
 
@@ -109,7 +122,7 @@ class BackingUp:
             taken = await self._take(serving, parent)
         except Exception as error:  # noqa: BLE001
             # Whatever it is: a service whose backups have ended for good would look fine.
-            self.problem = f"the last base backup failed: {in_words(error)}"
+            self.problem = f"{NO_BASE}: {in_words(error)}"
             _log.warning("a base backup failed", timeline=self.archive.id.ubid, reason=self.problem)
             return False
         finally:
@@ -117,7 +130,7 @@ class BackingUp:
         self.problem = None
         self.bases = [*self.bases, taken]
         _log.info("base backup taken", timeline=self.archive.id.ubid, name=taken.name, bytes=taken.stored_bytes)
-        self.taken()
+        self.changed()
         return True
 
     async def _take(self, serving: Serving, parent: BaseBackup | None) -> BaseBackup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +28,11 @@ MANIFEST = "backup_manifest"
 _BEHIND_TENANTS = ("nice", "-n", "10")
 STALLED_SECONDS = 600.0
 """A base backup that has written nothing for so long is given up."""
+
+_WORDS, _KEPT = 500, 1 << 16
+_DAMAGED = re.compile(r'^WARNING:\s+(checksum verification failed in file ".{1,300}?", block \d+)', re.MULTILINE)
+_NAMED = 5
+"""Damaged pages that are named."""
 
 LARGEST_MANIFEST = 512 * 1024 * 1024
 
@@ -137,7 +143,9 @@ async def _run(source: Source, program: str, *arguments: str, read: Sequence[Pat
 
 
 def _programs(source: Source) -> tuple[Programs, dict[str, str]]:
-    environment = source.binaries.environment | CLIENT | {"PGAPPNAME": "howdah_backup"}
+    # Damaged pages are named in warnings.
+    options = f"{CLIENT['PGOPTIONS']} -c client_min_messages=warning"
+    environment = source.binaries.environment | CLIENT | {"PGAPPNAME": "howdah_backup", "PGOPTIONS": options}
     return Programs(source.binaries.root / "bin", environment), environment
 
 
@@ -161,25 +169,46 @@ async def run_child(
         if grows is not None:
             said = await _watched(child, grows)
         else:
-            _, said = await child.communicate()
+            said = await _end(child)
     except BaseException:
         with suppress(ProcessLookupError):
             child.kill()
         await child.wait()
         raise
     if child.returncode != 0:
-        words = said.decode(errors="replace").strip()[-500:]
-        raise BackupError(f"{called} failed: {words or f'exit status {child.returncode}'}")
+        raise BackupError(f"{called} failed: {complaint(said) or f'exit status {child.returncode}'}")
+
+
+def complaint(said: bytes) -> str:
+    """Why a program failed: its last words, after what it had said before of damaged pages, which those do not name."""
+    text = said.decode(errors="replace").strip()
+    damaged = _DAMAGED.findall(text)
+    if not damaged:
+        return text[-_WORDS:]
+    more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+    return f"{'; '.join(damaged[:_NAMED])}{more} ({text.splitlines()[-1][-_WORDS:]})"
+
+
+async def _end(child: asyncio.subprocess.Process) -> bytes:
+    """What it says until its end; of very much, as a tenant's server can have it say, the first and the last."""
+    said = b""
+    assert child.stderr is not None
+    while more := await child.stderr.read(_KEPT):
+        said += more
+        if len(said) > 4 * _KEPT:
+            said = said[:_KEPT] + said[-_KEPT:]
+    await child.wait()
+    return said
 
 
 async def _watched(child: asyncio.subprocess.Process, grows: Path) -> bytes:
     """What it says until its end. Raises BackupError when it writes nothing any more: a tenant can stop its server."""
-    end = asyncio.ensure_future(child.communicate())
+    end = asyncio.ensure_future(_end(child))
     size = -1
     while True:
         done, _ = await asyncio.wait([end], timeout=STALLED_SECONDS)
         if done:
-            return end.result()[1]
+            return end.result()
         before, size = size, await asyncio.to_thread(_size, grows)
         if size == before:
             end.cancel()

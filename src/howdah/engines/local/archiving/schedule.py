@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from howdah.domain.backups import BackupKind, BaseBackup
+from howdah.domain.drills import DrillResult
 from howdah.domain.ids import TimelineId
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -33,17 +34,20 @@ def next_backup(
     chain: int,
     asked: int,
     gap_open: bool,
+    drill: DrillResult | None,
     now: datetime,
 ) -> Due:
-    """``bases``: those that count, oldest first. ``chain``: incremental ones that may build on a full one.
-    ``asked``: as in ``ServiceSpec.backup``.
+    """``bases``: those that count, oldest first; one that claims to be later than now, because the clock was changed,
+    is as good as none. ``chain``: incremental ones that may build on a full one.
+    ``asked``: as in ``ServiceSpec.backup``. ``drill``: the last one; what cannot be restored is not built on.
 
     The times of a timeline are the same every day; those of all are spread over the interval by their ids.
     """
-    if not bases or gap_open:
+    past = [base for base in bases if max(base.started_at, base.finished_at) <= now]
+    if not past or gap_open or not (drill is None or drill.is_mended(bases, now)):
         return Due(now, None)
-    last = bases[-1]
-    parent = last if _length(bases) <= chain else None
+    last = past[-1]
+    parent = last if _length(past) <= chain else None
     if asked > max(base.request for base in bases):
         return Due(now, parent)
     offset = interval * (int.from_bytes(hashlib.sha256(timeline.uuid.bytes).digest()[:4], "big") / 2**32)

@@ -10,7 +10,7 @@ from typing import Any, LiteralString, cast
 
 import psycopg
 
-from howdah.backup.wal import lsn
+from howdah.backup.wal import SEGMENT_BYTES, lsn
 from howdah.domain.drills import ComparedTable
 from howdah.domain.errors import Unavailable
 from howdah.engines.local.archiving.receiving import Serving
@@ -28,8 +28,16 @@ SECONDS = 30.0
 STATISTICS_SECONDS = 65.0
 """After which a session has told of what it did (``PGSTAT_MAX_INTERVAL``, and some)."""
 
+NO_SERVER = "the service was not running, or its server let nobody in"
+NO_TABLES = f"the service has no table with rows, of at most {LARGEST >> 20} MiB, that could be counted"
+NOT_STILL = "its tables were rewritten, dropped or locked meanwhile, or could not be counted a second time"
+
 _DATABASES = 20
 _POLL = 0.5
+_PAGE_BYTES = 8192
+_PAGE_HEADER, _SEGMENT_HEADER = 24, 40
+"""Bytes with which each page of WAL begins, and the first one of a segment (XLogLongPageHeaderData)."""
+
 _LIST = f"""
   SELECT c.oid::int8, textsend(format('%I.%I', n.nspname, c.relname)), pg_relation_size(c.oid)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -62,10 +70,12 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """``position``: until which all that was counted is written durably; None when that is not known."""
+    """``position``: until which all that was counted is written durably; None when that is not known. ``why``: nothing
+    was counted, in words."""
 
     counts: Mapping[Table, Count]
     position: int | None
+    why: str | None = None
 
 
 Source = Serving | None
@@ -73,14 +83,16 @@ Source = Serving | None
 
 async def count_before(source: Source) -> Before:
     """Whatever can be counted; nothing when there is no server that answers."""
-    counts: dict[Table, Count] = {}
-    position: int | None = None
-    with suppress(TimeoutError, Unavailable):
+    if source is None:
+        return Before({}, None, NO_SERVER)
+    try:
         async with asyncio.timeout(SECONDS):
-            if source is not None:
-                counts = await _counts(source, await _choose(source))
-                position = await _durable(source)
-    return Before(counts if position is not None else {}, position)
+            counts = await _counts(source, await _choose(source))
+            return Before(counts, await _durable(source), None if counts else NO_TABLES)
+    except TimeoutError:
+        return Before({}, None, f"the service's tables were not counted within {SECONDS:.0f} s")
+    except Unavailable as error:
+        return Before({}, None, f"the service's tables could not be counted: {error}")
 
 
 async def count_after(source: Source, before: Before) -> dict[Table, Count]:
@@ -170,15 +182,25 @@ async def _to(source: Serving, database: str) -> AsyncGenerator[psycopg.AsyncCon
         yield connection
 
 
-async def _durable(source: Serving) -> int | None:
+async def _durable(source: Serving) -> int:
     """Until where everything that could be seen so far is durably written: also by those who did not wait for that."""
     async with connect(str(source.sockets), source.port, pid=source.process.pid) as connection:
-        ((position,),) = await (await connection.execute("SELECT pg_current_wal_insert_lsn()::text")).fetchall()
+        ((inserted,),) = await (await connection.execute("SELECT pg_current_wal_insert_lsn()::text")).fetchall()
+        position = end_of_wal(lsn(inserted))
         while True:
-            found = await connection.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", [position])
-            if (await found.fetchall())[0][0]:
-                return lsn(position)
+            found = await connection.execute("SELECT pg_current_wal_flush_lsn()::text")
+            if lsn((await found.fetchall())[0][0]) >= position:
+                return position
             await asyncio.sleep(_POLL / 10)
+
+
+def end_of_wal(inserted: int) -> int:
+    """Where WAL ends of which the next record will begin at ``inserted``: not behind the header of a page on which
+    nothing is yet, which stays unwritten until somebody writes, after each base backup for instance."""
+    for size, header in ((SEGMENT_BYTES, _SEGMENT_HEADER), (_PAGE_BYTES, _PAGE_HEADER)):
+        if inserted % size == header:
+            return inserted - header
+    return inserted
 
 
 def _comparable(before: Count, after: Count) -> bool:

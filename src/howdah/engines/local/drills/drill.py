@@ -25,7 +25,7 @@ from howdah.engines.local.children import replayed_segment
 from howdah.engines.local.connection import connect
 from howdah.engines.local.drills import checksums
 from howdah.engines.local.drills.checks import Examined, examine
-from howdah.engines.local.drills.counting import Before, Count, Table, compare, count_after, count_before
+from howdah.engines.local.drills.counting import NOT_STILL, Before, Count, Table, compare, count_after, count_before
 from howdah.engines.local.drills.server import PORT, Place, Running, prepare, started
 
 CATCH_UP_SECONDS = 30.0
@@ -37,9 +37,6 @@ PROBLEMS = 100
 
 RESERVE = 2 << 30
 """Bytes that are left free beside what is restored, also for the WAL that its server writes."""
-
-_HEADER = 40
-"""Bytes that Postgres reserves at the beginning of a page: between the end of WAL and where more of it will be."""
 
 Progress = Callable[[str, float], None]
 """Told what is being done, and how much of all is done, from 0 to 1. What it raises ends the work."""
@@ -62,7 +59,7 @@ class Drill:
             async with asyncio.timeout(HOURS * 3600):
                 result = await self._restore(result)
         except DamageError as error:
-            result = replace(result, problems=(str(error),))
+            result = replace(result, problems=(str(error),), not_compared="nothing was restored", needs_base=True)
         except TimeoutError:
             raise BackupError(f"it has not come to its end within {HOURS} hours") from None
         finally:
@@ -115,10 +112,7 @@ class Drill:
         self, server: Running, result: DrillResult, line: Line | None, before: Before, after: dict[Table, Count]
     ) -> DrillResult:
         replayed, until = await _end(server)
-        problems: list[str] = []
-        if before.position is not None and lsn(replayed) + _HEADER < before.position:
-            written = lsn_text(before.position)
-            problems.append(f"what was restored ends at {replayed}, though the service had written WAL until {written}")
+        missing = missing_wal(replayed, before.position)
 
         def progress(done: float) -> None:
             self.progress("checking tables and indexes", _REPLAYED + (_EXAMINED - _REPLAYED) * done)
@@ -127,7 +121,6 @@ class Drill:
         found = await examine(server, Random(), progress)
         source = line.serving if line is not None else None
         tables, differences = await compare(source, server, before, after)
-        problems += [*found.problems, *differences]
         self.progress("checking page checksums", _EXAMINED)
         checked, damaged = await self._checksums(server, found)
         return replace(
@@ -136,8 +129,10 @@ class Drill:
             until=until,
             relations=found.looked,
             tables=tuple(tables),
+            not_compared=None if tables else before.why or NOT_STILL,
             checksums=checked,
-            problems=(*problems, *damaged),
+            problems=(*missing, *differences, *found.problems, *damaged),
+            needs_base=bool(missing or differences),
         )
 
     async def _checksums(self, server: Running, found: Examined) -> tuple[bool, list[str]]:
@@ -162,6 +157,14 @@ async def _end(server: Running) -> tuple[str, datetime | None]:
         found = await connection.execute("SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()")
         ((replayed, until),) = await found.fetchall()
     return replayed, until
+
+
+def missing_wal(replayed: str, position: int | None) -> list[str]:
+    """What is wrong when recovery ended at ``replayed``. ``position``: until which the service had written WAL; None
+    when that is not known."""
+    if position is None or lsn(replayed) >= position:
+        return []
+    return [f"what was restored ends at {replayed}, though the service had written WAL until {lsn_text(position)}"]
 
 
 def check_room(wanted: RestorePlan, free: int) -> None:

@@ -86,15 +86,14 @@ class Drills:
         self._interval = timedelta(days=settings.drill_interval_days)
         self._turns = asyncio.Semaphore(settings.drill_parallel)
         self._works: dict[TimelineId, _Work] = {}
-        self._last: dict[TimelineId, datetime | None] = {}
+        self._last: dict[TimelineId, DrillResult | None] = {}
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await asyncio.to_thread(self._tidy)
         if not can_confine():
             _log.warning("no drills are done", reason=_UNCONFINED)
-        elif self._interval > timedelta():
-            self._ticking = asyncio.create_task(self._tick(), name="drills")
+        self._ticking = asyncio.create_task(self._tick(), name="drills")
 
     async def close(self) -> None:
         if self._ticking is not None:
@@ -157,19 +156,31 @@ class Drills:
             await asyncio.sleep(TICK)
             for timeline in self._archives.timelines():
                 with contextlib.suppress(HowdahError, OSError):
-                    due = await self._next(timeline)
-                    if due is not None and due <= datetime.now(UTC) and timeline not in self._works:
-                        self._begin(timeline)
+                    await self._look(timeline)
+
+    async def _look(self, timeline: TimelineId) -> None:
+        if (line := self._archives.line(timeline)) is not None:
+            line.backing_up.see(await self._newest(timeline))
+        due = await self._next(timeline)
+        if due is not None and due <= datetime.now(UTC) and timeline not in self._works:
+            self._begin(timeline)
+
+    async def _newest(self, timeline: TimelineId) -> DrillResult | None:
+        """The last one that does not claim to be later than now: the clock may have been changed. Raises StoreError."""
+        now, last = datetime.now(UTC), self._last.get(timeline)
+        if timeline not in self._last or (last is not None and last.started_at > now):
+            archive = self._archives.archive.timeline(timeline)
+            last = self._last[timeline] = await asyncio.to_thread(archive.newest_drill, now)
+        return last
 
     async def _next(self, timeline: TimelineId) -> datetime | None:
         """When the schedule has its next one. Raises StoreError."""
         line = self._archives.line(timeline)
         if line is None or not line.backing_up.bases or not can_confine():
             return None
-        if timeline not in self._last:
-            self._last[timeline] = await asyncio.to_thread(self._archives.archive.timeline(timeline).last_drill)
-        since = self._last[timeline] or line.backing_up.bases[0].finished_at
-        return next_drill(timeline, since, self._interval)
+        last = await self._newest(timeline)
+        since = line.backing_up.bases[0].finished_at if last is None else last.started_at
+        return next_drill(timeline, since, self._interval, datetime.now(UTC))
 
     def _begin(self, timeline: TimelineId) -> _Work:
         now = datetime.now(UTC)
@@ -214,7 +225,9 @@ class Drills:
             return False
         finally:
             work.reading = work.ending = False
-        self._last[work.timeline] = result.started_at
+        self._last[work.timeline] = result
+        if (line := self._archives.line(work.timeline)) is not None:
+            line.backing_up.see(result)
         _say(work.timeline, result)
         return True
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from howdah.domain.backups import BackupKind, BaseBackup
+from howdah.domain.drills import DrillResult
 from howdah.domain.ids import TimelineId
 from howdah.engines.local.archiving.schedule import Due, next_backup
 
@@ -29,8 +31,16 @@ def chain(length: int, *, until: datetime = NOW) -> list[BaseBackup]:
     return made
 
 
-def due(bases: list[BaseBackup], *, asked: int = 0, gap_open: bool = False, now: datetime = NOW, most: int = 6) -> Due:
-    return next_backup(TIMELINE, bases, interval=DAY, chain=most, asked=asked, gap_open=gap_open, now=now)
+def due(
+    bases: list[BaseBackup],
+    *,
+    asked: int = 0,
+    gap_open: bool = False,
+    drill: DrillResult | None = None,
+    now: datetime = NOW,
+    most: int = 6,
+) -> Due:
+    return next_backup(TIMELINE, bases, interval=DAY, chain=most, asked=asked, gap_open=gap_open, drill=drill, now=now)
 
 
 def test_the_first_is_due_at_once_and_full() -> None:
@@ -39,6 +49,45 @@ def test_the_first_is_due_at_once_and_full() -> None:
 
 def test_a_gap_is_closed_at_once_by_a_full_one() -> None:
     assert due(chain(2), gap_open=True) == Due(NOW, None)
+
+
+def test_on_what_a_drill_could_not_restore_nothing_is_built() -> None:
+    hour = timedelta(hours=1)
+    bad = DrillResult(NOW + hour, NOW + 2 * hour, problems=("base.tar.zst is damaged",), needs_base=True)
+    bases, now = chain(2), NOW + 3 * hour
+    assert due(bases, drill=bad, now=now) == Due(now, None)
+    assert due(bases, drill=bad, now=now, asked=1) == Due(now, None)
+    incremental = [*bases, base(now, bases[-1].name)]
+    assert due(incremental, drill=bad, now=now) == Due(now, None)
+    while_it_ran = [*bases, base(NOW + hour)]
+    assert due(while_it_ran, drill=bad, now=now) == Due(now, None)
+    full = [*bases, base(now)]
+    assert due(full, drill=bad, now=now).at > now
+    assert due(full, drill=bad, now=now).parent == full[-1]
+    assert due(bases, drill=replace(bad, needs_base=False), now=now).parent == bases[-1], "an index is, for instance"
+
+
+def test_what_claims_to_be_from_the_future_puts_nothing_off() -> None:
+    """The clock was ahead for a while. What was taken meanwhile is neither waited for nor built on."""
+    year = timedelta(days=365)
+    ahead = chain(2, until=NOW + year)
+    assert due(ahead) == Due(NOW, None)
+    bases = chain(2, until=NOW - DAY)
+    bases += ahead
+    assert due(bases) == Due(due(bases[:2]).at, bases[1])
+    assert due(bases).at <= NOW
+    bases = [*bases, base(NOW, bases[1].name, request=2)]
+    assert NOW < due(bases).at <= NOW + DAY
+    assert due(bases, asked=2).at > NOW, "it was answered"
+    it_changed_meanwhile = replace(base(NOW - DAY), finished_at=NOW + year)
+    assert due([it_changed_meanwhile]) == Due(NOW, None)
+
+
+def test_a_drill_that_claims_to_be_from_the_future_says_nothing() -> None:
+    """Else each base backup until then would be one too early to mend what it found."""
+    bad = DrillResult(NOW + DAY, NOW + DAY, problems=("base.tar.zst is damaged",), needs_base=True)
+    bases = chain(2)
+    assert due(bases, drill=bad).at > NOW
 
 
 def test_one_that_is_asked_for_is_due_at_once_and_only_once() -> None:
@@ -63,7 +112,9 @@ def test_the_next_is_at_the_timelines_own_time_of_day_and_at_most_one_interval_l
     last = datetime.fromtimestamp(seconds, UTC)
 
     def next_at(after: datetime) -> datetime:
-        return next_backup(TIMELINE, [base(after)], interval=interval, chain=6, asked=0, gap_open=False, now=after).at
+        return next_backup(
+            TIMELINE, [base(after)], interval=interval, chain=6, asked=0, gap_open=False, drill=None, now=after
+        ).at
 
     first = next_at(last)
     assert last < first <= last + interval
@@ -73,7 +124,9 @@ def test_the_next_is_at_the_timelines_own_time_of_day_and_at_most_one_interval_l
 
 def test_those_of_many_timelines_are_spread() -> None:
     times = [
-        next_backup(TimelineId.new(), [base(NOW)], interval=DAY, chain=6, asked=0, gap_open=False, now=NOW).at
+        next_backup(
+            TimelineId.new(), [base(NOW)], interval=DAY, chain=6, asked=0, gap_open=False, drill=None, now=NOW
+        ).at
         for _ in range(300)
     ]
     hours = {int((at - NOW) / timedelta(hours=1)) for at in times}
