@@ -89,14 +89,19 @@ class End:
     position: int
 
 
-def records(programs: Programs, wal: Path, wal_timeline: int, start: int) -> Iterator[Ended | TablespaceMade | End]:
-    """From the position ``start`` to the end of what lies in the directory ``wal``, in order; ``End`` is the last.
+def records(
+    programs: Programs, wal: Path, wal_timeline: int, start: int, last: Segment
+) -> Iterator[Ended | TablespaceMade | End]:
+    """From the position ``start`` to the end of what lies in the directory ``wal``, whose last segment is ``last``, in
+    order; ``End`` is the last.
 
     Raises BackupError when ``pg_waldump`` does not say where it ends: then nobody knows what has not been read.
     """
+    # Not told where that is, it would wait for five seconds for the segment behind the last one.
+    end = last.next().start
     command = programs.command(
         *("pg_waldump", "--rmgr=Transaction", "--rmgr=Tablespace", "--path", wal),
-        *("--timeline", str(wal_timeline), "--start", lsn_text(start)),
+        *("--timeline", str(wal_timeline), "--start", lsn_text(start), "--end", lsn_text(end)),
         read=[wal],
     )
     with subprocess.Popen(
@@ -115,13 +120,14 @@ def records(programs: Programs, wal: Path, wal_timeline: int, start: int) -> Ite
                     yield TablespaceMade(lsn(made[1]))
                 elif (ended := _ENDED.match(line)) is not None:
                     yield Ended(_moment(ended[2]))
-            yield End(_end(dump.stderr.read()))
+            said = dump.stderr.read()
+            yield End(end if dump.wait() == 0 else _end(said))
         finally:
             dump.kill()
 
 
 def _end(said: str) -> int:
-    """That there is always a place where WAL ends is an error to it: its words name that place."""
+    """That WAL ends within a segment is an error to it: its words name the place."""
     found = [lsn(place) for place in _PLACE.findall(said)]
     found += [segment.start for name in _FILE.findall(said) if (segment := Segment.parse(name)) is not None]
     if not found:

@@ -67,7 +67,8 @@ class WalReading:
             begin = max(first, min(one.start for one in wanted.wal if one.wal_timeline == line))
             made: list[int] = []
             later = False
-            for record in records(self._programs, self._wal, line, begin):
+            last = max(one for one in wanted.wal if one.wal_timeline == line)
+            for record in records(self._programs, self._wal, line, begin, last):
                 self._go_on()
                 match record:
                     case TablespaceMade(position):

@@ -176,7 +176,7 @@ class Collector:
             with TemporaryDirectory(dir=self.spool.home) as scratch:
                 segment, wal = last.segment, Path(scratch)
                 self.archive.fetch_wal(segment.name, wal / segment.name)
-                found = records(self.programs, wal, segment.wal_timeline, segment.start)
+                found = records(self.programs, wal, segment.wal_timeline, segment.start, segment)
                 with suppress(BackupError):
                     known += [record.at for record in found if isinstance(record, Ended)]
         return max(known, default=None)

@@ -32,10 +32,10 @@ class Received:
         if self.programs is None or first is None:
             return None
         with suppress(BackupError, OSError), TemporaryDirectory(dir=self.spool.home) as scratch:
-            for segment, path in there.items():
-                if segment.wal_timeline == first.wal_timeline and segment.number >= first.number:
-                    shutil.copyfile(path, Path(scratch) / segment.name)
-            for record in records(self.programs, Path(scratch), first.wal_timeline, first.start):
+            wanted = [one for one in there if one.wal_timeline == first.wal_timeline and one.number >= first.number]
+            for segment in wanted:
+                shutil.copyfile(there[segment], Path(scratch) / segment.name)
+            for record in records(self.programs, Path(scratch), first.wal_timeline, first.start, max(wanted)):
                 if isinstance(record, End):
                     return max(record.position, position)
         return None
