@@ -55,14 +55,14 @@ class Cluster:
         return done.stdout
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self, end: str = "fast") -> Iterator[None]:
         options = f"-c listen_addresses='' -c unix_socket_directories={self.home} -c port={PORT} -c summarize_wal=on"
         options += " -c max_prepared_transactions=5"
         self.run("pg_ctl", "-D", self.data, "-l", self.home / "log", "-o", options, "-w", "start")
         try:
             yield
         finally:
-            self.run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop")
+            self.run("pg_ctl", "-D", self.data, "-m", end, "-w", "stop")
 
     def sql(self, query: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         with psycopg.connect(

@@ -45,7 +45,8 @@ def rows_at(
     write_settings(into, assemble(archive, target, into, cluster.programs).target)
     restored = cluster.restored(into)
     try:
-        with restored.running():
+        # At once: what summarizes WAL may not hear of an end for ten seconds.
+        with restored.running(end="immediate"):
             eventually("it is promoted", lambda: restored.sql("SELECT pg_is_in_recovery()") == [(False,)])
             return restored.sql(query)
     finally:
