@@ -30,9 +30,13 @@ def test_a_deleted_service_is_listed_restored_and_purged(new_server: Callable[..
     (kept,) = result(server, "backups", "deleted")
     assert (kept["id"], kept["name"], kept["problem"]) == (service["id"], "shop", None)
     head, row = howdah("backups", "deleted", state=server.state).stdout.splitlines()
-    assert re.split(r" {2,}", head) == ["ID", "NAME", "POSTGRES", "SIZE", "DELETED", "KEPT UNTIL", "RESTORABLE SINCE"]
-    fields = ("id", "name", "postgresVersion", "size", "deletedAt", "keepUntil", "earliestRestoreTime")
-    assert re.split(r" {2,}", row) == [kept[field] for field in fields]
+    names = ["ID", "NAME", "POSTGRES", "SIZE", "DELETED", "KEPT UNTIL", "STORED", "RESTORABLE SINCE"]
+    assert re.split(r" {2,}", head) == names
+    *what, stored, since = re.split(r" {2,}", row)
+    assert what == [kept[field] for field in ("id", "name", "postgresVersion", "size", "deletedAt", "keepUntil")]
+    assert since == kept["earliestRestoreTime"]
+    assert kept["storedBytes"] > 1 << 20
+    assert stored == f"{kept['storedBytes'] / (1 << 20):.1f} MiB"
 
     for where in (["shop"], [service["id"]]):
         refused = howdah("services", "restore", *where, "--name", "x", state=server.state)

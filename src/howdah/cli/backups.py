@@ -18,7 +18,7 @@ app = typer.Typer(help="Backups of Postgres services.", no_args_is_help=True, ri
 
 _COLUMNS = ("KEY", "KIND", "STATUS", "FINISHED", "SIZE", "PARENT")
 _DRILLS = ("STARTED", "RESULT", "SECONDS", "SIZE", "CHECKED", "COMPARED", "RESTORED UNTIL")
-_DELETED = ("ID", "NAME", "POSTGRES", "SIZE", "DELETED", "KEPT UNTIL", "RESTORABLE SINCE")
+_DELETED = ("ID", "NAME", "POSTGRES", "SIZE", "DELETED", "KEPT UNTIL", "STORED", "RESTORABLE SINCE")
 
 
 @app.command("list")
@@ -118,13 +118,18 @@ def list_deleted(state: StateOption = None, as_json: JsonOption = False) -> None
         show_json(found)
         return
     what = ("id", "name", "postgresVersion", "size", "deletedAt", "keepUntil")
-    rows = [(*(one[field] for field in what), one["earliestRestoreTime"] or "-") for one in found]
+    rows = [(*(one[field] for field in what), *_kept(one)) for one in found]
     show_table(_DELETED, rows, nothing="no deleted services are kept")
     for one in found:
         if one["earliestRestoreTime"] is None:
             print(f"problem of {one['id']}: the archive lacks its last WAL; until it is there nothing can be restored")
         if one["problem"] is not None:
             print(f"problem of {one['id']}: {one['problem']}")
+
+
+def _kept(one: dict[str, Any]) -> tuple[str, str]:
+    stored = one["storedBytes"]
+    return "-" if stored is None else size(stored), one["earliestRestoreTime"] or "-"
 
 
 @app.command("purge")
