@@ -53,6 +53,7 @@ def rows_at(
         discard(restored)
 
 
+@NEWEST_FIRST
 def test_a_moment_comes_back_exactly(cluster: Cluster, archive: TimelineArchive, tmp_path: Path):
     with cluster.running(), cluster.receiving():
         cluster.sql("CREATE TABLE kept (n int)")
@@ -87,6 +88,7 @@ def test_a_moment_after_the_last_commit_comes_back(cluster: Cluster, archive: Ti
     assert rows_at(cluster, archive, moment, tmp_path / "idle", "SELECT n FROM kept") == [(1,)]
 
 
+@NEWEST_FIRST
 def test_what_else_a_server_holds_comes_back(cluster: Cluster, archive: TimelineArchive, tmp_path: Path):
     with cluster.running(), cluster.receiving():
         place = cluster.home / "elsewhere"

@@ -75,7 +75,7 @@ def test_a_dropped_table_comes_back_in_a_service_of_its_own(new_server: Callable
     server.call("DELETE", f"/{rescued['id']}")
     server.wait_until_gone(rescued["id"])
     for directory in ("archive", "spool", "pool/restored"):
-        assert list((server.state / directory).glob("*")) == []
+        assert list((server.state / directory).glob("*/")) == []
     assert receivers(server.state) == []
 
 

@@ -19,6 +19,7 @@ from howdah.backup.archive import MARK
 from howdah.backup.errors import StoreError
 from howdah.domain.services import ServiceStatus
 from howdah.domain.states import PostgresVersion
+from howdah.engines.local.archiving.receiving import Receiving
 from howdah.engines.local.engine import LocalEngine
 from howdah.engines.protocol import Removal
 
@@ -152,7 +153,10 @@ async def test_a_first_base_backup_is_waited_for(rig: Rig, engine: LocalEngine):
     assert await rows_restored(engine, source, None) == [1]
 
 
-async def test_a_receiver_that_hangs_does_not_keep_a_server(rig: Rig, engine: LocalEngine):
+async def test_a_receiver_that_hangs_does_not_keep_a_server(
+    rig: Rig, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Receiving, "suspended", False)  # It hangs in a way that nobody sees.
     source = archived()
     status = await backed_up(engine, source)
     (receiver,) = receivers(rig, source)
