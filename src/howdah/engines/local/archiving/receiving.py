@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from howdah.backup.wal import Segment
+from howdah.domain.errors import HowdahError
 from howdah.engines.local.archiving.receiver import SLOT, Receiver, start_receiver
 from howdah.engines.local.archiving.slot import ensure_slot, move_slot
 from howdah.engines.local.archiving.spool import Spool, is_full
@@ -150,6 +151,8 @@ class Receiving:
         self._restarts += 1
         if self._restarts > 1:
             self.problem = f"WAL cannot be received: {complaint or 'the receiver ended'}"
+            with suppress(HowdahError, OSError):
+                await self.drained()  # Where it has no room, that makes some.
             await asyncio.sleep(min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._restarts, 10)))
 
     def _complaint(self) -> str:
