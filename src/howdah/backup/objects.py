@@ -142,12 +142,12 @@ class Objects:
     @contextmanager
     def _reaching(self, what: str, *, may_lack: bool = False) -> Generator[None]:
         """``may_lack``: FileNotFoundError is for the caller, who is told that there is no such object."""
-        if self.mark is not None and not self.mark.exists():
-            raise StoreError(
-                f"the archive cannot {what}: its directory is not the one that it was, which had {self.mark.name}; is"
-                " its disk mounted?"
-            )
         try:
+            if self.mark is not None and not self.mark.exists():
+                raise StoreError(
+                    f"the archive cannot {what}: its directory is not the one that it was, which had {self.mark.name};"
+                    " is its disk mounted?"
+                )
             yield
         except (BaseError, OSError) as error:
             # Without its bucket a store says of every object that it is not there.

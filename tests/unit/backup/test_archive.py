@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -255,6 +256,18 @@ def test_another_directory_in_the_place_of_the_archive_is_not_taken_for_it(tmp_p
     (tmp_path / "elsewhere").rename(place)
     assert (again.timelines(), archive.timelines()) == ([timeline], [timeline])
     assert (place / MARK).exists()
+
+
+def test_a_directory_of_which_nobody_can_tell_is_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    archive = open_archive(BackupSettings(), tmp_path)
+    archive.claim(tmp_path / "known")
+
+    def stale(_: Path) -> bool:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "exists", stale)
+    with pytest.raises(StoreError, match="Stale file handle"):
+        archive.timelines()
 
 
 def test_an_archive_that_is_to_be_elsewhere_begins_there(tmp_path: Path):

@@ -119,12 +119,13 @@ class Collector:
     def _put_history(self, name: str) -> None:
         """One that is another one's by that number was written by a server that lived on when an older copy of the
         store was put back: what both wrote since must not be mixed."""
-        path = self.spool.wal / name
-        there = self.archive.histories().get(int(name.partition(".")[0], 16))
+        path, number, there = self.spool.wal / name, int(name.partition(".")[0], 16), None
+        with suppress(DamageError):  # Put again, it is whole.
+            there = self.archive.histories().get(number)
         if there is None:
             self.archive.put_wal(name, path)
         elif there.split() != path.read_text(errors="replace").split():
-            raise ForeignError(_FORKED.format(number=int(name.partition(".")[0], 16)))
+            raise ForeignError(_FORKED.format(number=number))
         self._histories.add(name)
 
     def _put_whole(self, segment: Segment) -> None:

@@ -193,6 +193,15 @@ def test_a_history_is_put_once_and_the_same_one_again_is_fine(spool: Spool, arch
     assert archive.histories() == {2: LEFT}
 
 
+def test_a_history_that_is_damaged_in_the_archive_is_put_again(spool: Spool, archive: TimelineArchive, tmp_path: Path):
+    receive(spool, 1)
+    (spool.wal / HISTORY).write_text(LEFT)
+    Collector(spool, archive).collect()
+    (tmp_path / "archive" / archive.id.ubid / "wal" / f"{HISTORY}.zst").write_bytes(b"damaged")
+    Collector(spool, archive).collect()
+    assert archive.histories() == {2: LEFT}
+
+
 def test_wal_of_another_history_by_the_same_number_comes_not_among_it(spool: Spool, archive: TimelineArchive):
     receive(spool, 1)
     (spool.wal / HISTORY).write_text(LEFT)
