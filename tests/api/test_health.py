@@ -64,3 +64,12 @@ async def test_the_health_of_all_is_told_at_once(client: Client, engine: FakeEng
         }
         for service, name in zip(services, names, strict=True)
     ]
+
+
+async def test_a_read_replica_has_no_backups_and_misses_none(client: Client, engine: FakeEngine) -> None:
+    primary = (await client.running())["id"]
+    engine.archive = ArchiveStatus((), None)
+    replica = await client.result("POST", f"{client.services}/{primary}/readReplica", json={"name": "r"})
+    await client.in_state(replica["id"], "running")
+    found = await client.result("GET", f"/v1/howdah/services/{replica['id']}/health")
+    assert (found["status"], found["reasons"], found["backups"]) == ("ok", [], None)

@@ -105,8 +105,9 @@ class Backups:
         return [one for one in found if one is not None]
 
     async def known(self, organization: UUID, id: ServiceId) -> Known:
-        """What the archive says of a service. Raises NotFound."""
-        if not self._settings.enabled:
+        """What the archive says of a service; nothing of a read replica, which has what its primary has. Raises
+        NotFound."""
+        if not self._settings.enabled or self._services.stored(organization, id).follows is not None:
             return Known()
         try:
             archive, drilled = await self.status(organization, id), await self.drills(organization, id)

@@ -49,7 +49,7 @@ _HEALTH: dict[str, Schema] = {
                 }
             )
         ),
-        "null where backups are off or the archive is out of reach",
+        "null where backups are off or the archive is out of reach, and of a read replica",
     ),
 }
 
